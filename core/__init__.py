@@ -1,0 +1,1 @@
+"""Nouns, errors and settings: what every other room may know."""

@@ -1,0 +1,38 @@
+"""Every error that Glimpse raises on purpose.
+
+    GlimpseError                 tell the person and stop; the message names the thing, the reason, the remedy
+    ├── QueryError               the question itself cannot be answered
+    ├── MediaError               one file cannot be read; an index run records it and goes on
+    │   └── TemporaryMediaError  ... but may be readable next time (permissions, a vanished file)
+    ├── ModelError               a model is unknown, absent or damaged
+    └── LibraryError             the library is missing, busy, damaged or too new
+        └── LibraryBusyError     another process is writing to it
+"""
+
+
+class GlimpseError(Exception):
+    """Stop and tell the person: the message names the thing, the reason and the remedy."""
+
+
+class QueryError(GlimpseError):
+    """The question cannot be answered as asked."""
+
+
+class MediaError(GlimpseError):
+    """A file cannot be read as a photo; the message is the reason, without the path."""
+
+
+class TemporaryMediaError(MediaError):
+    """A file could not be read this time; the next run tries again."""
+
+
+class ModelError(GlimpseError):
+    """A model is unknown, absent or damaged."""
+
+
+class LibraryError(GlimpseError):
+    """A library is missing, damaged, or was made by a newer version."""
+
+
+class LibraryBusyError(LibraryError):
+    """Another process is writing to the library."""

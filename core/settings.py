@@ -1,0 +1,20 @@
+"""The settings of one run, fixed when it starts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Say where things are and how much of the machine to use.
+
+    library: the folder of the library; cache: exported models and tag vectors (deletable at any time);
+    model: a preset's name, or None for the library's own; workers: decoding threads (>= 1);
+    batch_size: photos encoded and committed together (>= 1).
+    """
+
+    library: Path
+    cache: Path
+    model: str | None = None
+    workers: int = 2
+    batch_size: int = 32

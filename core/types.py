@@ -1,0 +1,197 @@
+"""The nouns of Glimpse."""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Vectors = npt.NDArray[np.float32]
+"""Unit rows, shape (n, dim)."""
+Vector = npt.NDArray[np.float32]
+"""One unit vector, shape (dim,)."""
+Pixels = npt.NDArray[np.uint8]
+"""sRGB pixels 0..255, shape (height, width, 3), or (n, height, width, 3) for a batch."""
+
+
+class Modality(StrEnum):
+    """What a vector was made from."""
+
+    IMAGE = "image"
+    TEXT = "text"
+
+
+@dataclass(frozen=True)
+class Space:
+    """A joint embedding space; vectors compare only inside one.
+
+    name: the preset; revision: changes whenever the vectors would; dim: length of a vector.
+    shared_dim: the leading dimensions that every modality fills; those behind are filled by pictures only.
+    shared_norm: Euclidean norm of a picture's leading block, in (0, 1].
+    centred: the modality means are already subtracted, so nobody subtracts them again.
+    """
+
+    name: str
+    revision: str
+    dim: int
+    shared_dim: int
+    shared_norm: float = 1.0
+    centred: bool = False
+
+    @property
+    def key(self) -> str:
+        """Name and revision in one word, fit for a file name."""
+        return f"{self.name}-{self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """What the file system says of a file; equal stats mean an unchanged file."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, result: os.stat_result) -> "FileStat":
+        """Take the four figures from a stat result; numbers beyond 63 bits are folded, as SQLite ends there."""
+        folded = 2**63 - 1
+        return cls(result.st_size, result.st_mtime_ns, result.st_ino & folded, result.st_dev & folded)
+
+
+class Fit(StrEnum):
+    """How a photo is brought to a square."""
+
+    LETTERBOX = "letterbox"
+    SQUASH = "squash"
+    CROP = "crop"
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """The pixels an encoder wants: a square of `size` px, photos fitted as `fit` says."""
+
+    size: int
+    fit: Fit
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a query: a text, or a picture file, with its weight (negative to subtract)."""
+
+    modality: Modality
+    value: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Query:
+    """A weighted sum of terms."""
+
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A photo that was found.
+
+    id: stable number of the content; score: cosine similarity, -1..1; kind: "photo";
+    also: further paths where the same bytes lie.
+    """
+
+    path: Path
+    score: float
+    kind: str
+    id: int
+    also: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A suggested tag; score: cosine similarity to the photo, -1..1."""
+
+    name: str
+    score: float
+    group: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file that could not be indexed, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: `done` of `total` photos; total is 0 while folders are still being read."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+
+
+ProgressCallback = Callable[[Progress], None]
+StopRequested = Callable[[], bool]
+
+
+@dataclass
+class IndexReport:
+    """What an index run did, in photos.
+
+    failed counts files that cannot be read, those remembered from earlier runs included.
+    encoded: photos that went through the model; seconds: wall time.
+    """
+
+    added: int = 0
+    changed: int = 0
+    moved: int = 0
+    gone: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    encoded: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    failures: list[Failure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def photos_per_second(self) -> float:
+        """Photos newly taken in per second of the run."""
+        taken = self.added + self.changed + self.moved
+        return taken / self.seconds if self.seconds > 0 else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON-ready values."""
+        plain = asdict(self)
+        plain["failures"] = [{"path": str(f.path), "reason": f.reason} for f in self.failures]
+        plain["seconds"] = round(self.seconds, 3)
+        plain["photos_per_second"] = round(self.photos_per_second, 1)
+        return plain
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is in a library.
+
+    files: photos that can be found now; gone: files missing at the last run; contents: distinct bytes;
+    vectors: embeddings in the current space; failures: files that cannot be read; last_run: its summary.
+    """
+
+    library: Path
+    model: str
+    files: int
+    gone: int
+    contents: int
+    vectors: int
+    failures: int
+    bytes: int
+    roots: tuple[Path, ...]
+    models: tuple[str, ...]
+    last_run: dict[str, Any] | None

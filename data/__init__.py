@@ -1,0 +1,1 @@
+"""Files that ship with Glimpse: the tag vocabulary and the demonstration photos."""

@@ -1,0 +1,89 @@
+"""Run exported towers without torch: make the export once, in a child process, and open its graphs."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+from filelock import FileLock
+
+from core.errors import ModelError
+from core.types import Progress, ProgressCallback
+
+MANIFEST = "manifest.json"
+_CHILD = "import sys, importlib; sys.path.insert(0, sys.argv[1]); importlib.import_module(sys.argv[2]).export(sys.argv[3])"
+
+
+class Export:
+    """A folder with the exported towers of a model: graphs, tables, and a manifest with their sizes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        sizes: dict[str, int] = self.manifest["files"]
+        if any((folder / name).stat().st_size != size for name, size in sizes.items()):
+            raise ValueError("a file has the wrong size")
+
+    def path(self, name: str) -> Path:
+        """Return the path of one of the exported files."""
+        return self.folder / name
+
+    def session(self, name: str, threads: int) -> onnxruntime.InferenceSession:
+        """Open a graph on the CPU with that many threads, none of which spins while it waits."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        return onnxruntime.InferenceSession(str(self.path(name)), options, providers=["CPUExecutionProvider"])
+
+
+def ensure_export(exporter: str, folder: Path, progress: ProgressCallback | None = None) -> Export:
+    """Open the export in `folder`; make it first where it is absent or damaged.
+
+    exporter: a module with `export(folder)`, run in a child process since torch takes over a gigabyte.
+    Two processes that come at once make it once. On a read-only disk the export lives as long as this process.
+    Raises ModelError.
+    """
+    if export := _opened(folder):
+        return export
+    if progress:
+        progress(Progress("preparing the model (once, about half a minute)"))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            return _opened(folder) or _made(exporter, folder)
+    except (PermissionError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        return _made(exporter, Path(tempfile.mkdtemp(prefix="glimpse-")) / folder.name)
+
+
+def _opened(folder: Path) -> Export | None:
+    """Return the export if it is whole."""
+    try:
+        return Export(folder)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _made(exporter: str, folder: Path) -> Export:
+    """Run the exporter beside `folder`, then move the result there in one step."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        target = Path(scratch, "new")
+        target.mkdir()
+        root = Path(__file__).resolve().parent.parent
+        # -P: a folder the user stands in must not shadow our modules.
+        command = [sys.executable, "-P", "-c", _CHILD, str(root), exporter, str(target)]
+        child = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if child.returncode != 0:
+            last = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+            raise ModelError(f"the model could not be prepared: {last}")
+        if folder.exists():
+            folder.rename(Path(scratch, "damaged"))
+        target.rename(folder)
+    return Export(folder)

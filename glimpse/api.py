@@ -1,0 +1,196 @@
+"""The Python interface; the commands use nothing else.
+
+Imports inside functions are deliberate: each call pays only for what it uses, and in a search the model loads in
+a thread while FAISS is imported.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from core.errors import LibraryError
+from core.settings import Settings
+from core.types import (
+    Failure,
+    Hit,
+    IndexReport,
+    Modality,
+    ProgressCallback,
+    Query,
+    Space,
+    Status,
+    StopRequested,
+    Tag,
+    Term,
+    Vector,
+)
+from glimpse.defaults import settings as default_settings
+
+if TYPE_CHECKING:
+    from encoders.base import Encoder
+    from search.engine import Engine
+
+FilePath = str | os.PathLike[str]
+
+
+def open(directory: FilePath | None = None, model: str | None = None) -> "Library":  # noqa: A001
+    """Open a library; its folder is made by the first `index`.
+
+    directory: the library's folder, None for GLIMPSE_LIBRARY or the user's data directory; model: a preset of
+    `glimpse models`, None for the one that the library uses already, or the default in a new one.
+    """
+    return Library(default_settings(None if directory is None else Path(directory), model))
+
+
+class Library:
+    """A library of photos: index folders into it, then ask. Methods raise GlimpseError with a clear sentence."""
+
+    def __init__(self, settings: Settings, progress: ProgressCallback | None = None) -> None:
+        self.settings = settings
+        self._progress = progress
+        self._loading: Future[Encoder] | None = None
+        self._engine: Engine | None = None
+
+    def index(
+        self,
+        paths: Iterable[FilePath] = (),
+        progress: ProgressCallback | None = None,
+        stop: StopRequested = lambda: False,
+    ) -> IndexReport:
+        """Take in folders or single photos, or look again at all that was indexed before.
+
+        progress: called with every step; stop: asked between photos, true ends the run after the batch in flight.
+        """
+        from indexer.pipeline import index
+        from store.library import Library as Writer
+
+        report_to = progress or self._progress or (lambda _: None)
+        chosen = [Path(path).expanduser() for path in paths]
+        for path in chosen:
+            if not path.exists():
+                raise LibraryError(f"there is no file or folder {path}")
+        if not chosen and not self.exists():
+            raise LibraryError("there is nothing indexed yet; name a folder: glimpse index FOLDER")
+        with Writer(self.settings.library) as writer:
+            encoder = self._load(self.settings.model or writer.current_model()).result()
+            report = index(writer, encoder, chosen, self.settings, report_to, stop)
+        self._open_engine().index.refresh()
+        return report
+
+    def search(
+        self, query: str, k: int = 10, *, plus: Sequence[str] = (), minus: Sequence[str] = ()
+    ) -> list[Hit]:
+        """Return the k best photos for words or a picture file, best first, with terms added and subtracted.
+
+        A term may carry a weight, `2:night`; `./x.jpg`, `~/x.jpg` and `x.jpg` are files, `text:x.jpg` is words.
+        """
+        from search.grammar import parse_query
+
+        asked = parse_query(query, plus, minus)
+        return self._open_engine().search(asked, k)
+
+    def similar(self, file: FilePath, k: int = 10) -> list[Hit]:
+        """Return the k photos most like a picture file, which is not among them."""
+        term = Term(Modality.IMAGE, str(Path(file).expanduser()))
+        return self._open_engine().search(Query((term,)), k)
+
+    def suggest_tags(self, file: FilePath, k: int = 5) -> list[Tag]:
+        """Return the k tags that fit a photo best, best first; the photo need not be in the library."""
+        from search.pictures import encode_photo, read_query
+        from search.tags import TagBank
+
+        path = Path(file).expanduser()
+        encoder = self._load(self._model()).result()
+        photo = encode_photo(read_query(path), path, encoder)
+        return TagBank(encoder, self.settings.cache).suggest(photo, self._image_mean(encoder.space), k)
+
+    def status(self) -> Status:
+        """Count what is in the library."""
+        from store.reader import Reader
+
+        with Reader(self.settings.library) as reader:
+            return reader.status()
+
+    def failures(self) -> list[Failure]:
+        """Return the files that could not be read, and why."""
+        from store.reader import Reader
+
+        with Reader(self.settings.library) as reader:
+            return reader.failures()
+
+    def prune(self) -> int:
+        """Forget files that are gone and vectors that nothing needs any more; returns the number of files."""
+        from store.library import Library as Writer
+
+        if not self.exists():
+            raise LibraryError(f"there is no library in {self.settings.library}")
+        with Writer(self.settings.library) as writer:
+            return writer.prune()
+
+    def exists(self) -> bool:
+        """Say whether the library has been made yet."""
+        from store.names import DATABASE
+
+        return (self.settings.library / DATABASE).is_file()
+
+    def close(self) -> None:
+        """Close the library's files."""
+        if self._engine is not None:
+            self._engine.reader.close()
+            self._engine = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _model(self) -> str | None:
+        """Return the model that was asked for, or else the library's own, if there is one."""
+        from store.reader import Reader
+
+        if self.settings.model or not self.exists():
+            return self.settings.model
+        with Reader(self.settings.library) as reader:
+            space = reader.space()
+        return space.name if space else None
+
+    def _image_mean(self, space: Space) -> Vector | None:
+        """Return the mean photo of the library in a space, None where it is not known or not wanted."""
+        from store.reader import Reader
+
+        if space.centred or not self.exists():
+            return None
+        with Reader(self.settings.library) as reader:
+            stored = reader.space(space.name)
+            return reader.mean(stored, Modality.IMAGE) if stored else None
+
+    def _load(self, model: str | None) -> "Future[Encoder]":
+        """Begin to load a model in a thread, once."""
+        if self._loading is None:
+            pool = ThreadPoolExecutor(1, thread_name_prefix="model")
+            self._loading = pool.submit(_load_encoder, model, self.settings.cache, self._progress)
+            pool.shutdown(wait=False)
+        return self._loading
+
+    def _open_engine(self) -> "Engine":
+        """Open the library for search, once; the model loads meanwhile."""
+        if self._engine is None:
+            if not self.exists():
+                raise LibraryError(
+                    f"there is no library in {self.settings.library}; make one with: glimpse index FOLDER"
+                )
+            model = self._model()
+            loading = self._load(model)
+            from search.engine import open_engine
+
+            self._engine = open_engine(self.settings.library, model, loading, self.settings.cache)
+        return self._engine
+
+
+def _load_encoder(model: str | None, cache: Path, progress: ProgressCallback | None) -> "Encoder":
+    from encoders.registry import DEFAULT, load
+
+    return load(model or DEFAULT, cache, progress)

@@ -1,0 +1,48 @@
+"""`glimpse demo`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glimpse.defaults import data_folder, settings
+
+SEARCHES = ("a cat", "a cup of coffee", "an old temple by the water")
+TAGGED = "cat.png"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("demo", epilog="Example: glimpse demo --open")(demo)
+
+
+def demo(
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="FILE.html", help="Where the page of results goes.")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    library: Annotated[
+        Path | None, typer.Option("--library", metavar="DIR", help="A folder for the demonstration's library.")
+    ] = None,
+) -> None:
+    """Index the photos that come with Glimpse, search them, suggest tags, and write a page to look at."""
+    from core.resources import data_path
+    from glimpse import render
+    from glimpse.api import Library
+    from glimpse.sheet import show_sheet
+
+    folder = library or data_folder() / "demo"
+    photos = data_path("demo")
+    with Library(settings(folder, "builtin")) as opened, render.ProgressBar() as bar:
+        report = opened.index([photos], progress=bar)
+        render.emit(f"$ glimpse index {photos}\n{render.summary(report)}")
+        results = [(query, opened.search(query, 3)) for query in SEARCHES]
+        for query, hits in results:
+            render.emit(f"\n$ glimpse search '{query}' -k 3")
+            for hit in hits:
+                render.emit(render.hit_line(hit))
+        tags = opened.suggest_tags(photos / TAGGED)
+        render.emit(f"\n$ glimpse tag {photos / TAGGED}\n{render.tags_line(photos / TAGGED, tags)}")
+        render.emit("")
+        show_sheet(results, sheet or folder / "demo.html", open_)
+    render.emit("Now your own: glimpse index ~/Pictures && glimpse search 'a dog'")

@@ -1,0 +1,28 @@
+"""Where things are kept unless somebody says otherwise. The only place that reads the environment."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from core.settings import Settings
+
+LIBRARY_VARIABLE = "GLIMPSE_LIBRARY"
+CACHE_VARIABLE = "GLIMPSE_CACHE"
+
+
+def data_folder() -> Path:
+    """Return the folder for libraries in the user's data directory."""
+    return Path(platformdirs.user_data_dir("glimpse", appauthor=False))
+
+
+def settings(library: Path | None = None, model: str | None = None) -> Settings:
+    """Return settings from arguments, then GLIMPSE_LIBRARY and GLIMPSE_CACHE, then the user's directories."""
+    named = os.environ.get(LIBRARY_VARIABLE)
+    cache = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("glimpse", appauthor=False)
+    return Settings(
+        library=(library or (Path(named) if named else data_folder() / "library")).expanduser(),
+        cache=Path(cache).expanduser(),
+        model=model,
+        workers=os.cpu_count() or 1,
+    )

@@ -1,0 +1,162 @@
+"""What people and programs see: results on stdout, everything else on stderr."""
+
+import json
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from core.types import Hit, IndexReport, Progress, Status, Tag
+
+if TYPE_CHECKING:
+    from glimpse.api import Library
+
+SHOWN_FAILURES = 5
+LINE_SECONDS = 10.0
+"""How often progress is told where there is no terminal."""
+
+
+def emit(text: str, end: str = "\n") -> None:
+    """Write a result to stdout; names that are not UTF-8 come out as the bytes they are."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write((text + end).encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+def note(text: str) -> None:
+    """Tell something on stderr."""
+    print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
+
+
+def printable(path: Path) -> str:
+    """Return a path for people: control characters are spelt out, so that a name cannot play with the terminal."""
+    return "".join(c if c.isprintable() or 0xDC80 <= ord(c) <= 0xDCFF else repr(c)[1:-1] for c in str(path))
+
+
+def hit_line(hit: Hit) -> str:
+    """Return score and path, and how often the photo is there besides."""
+    more = f"  (+{len(hit.also)} more)" if hit.also else ""
+    return f"{hit.score:6.3f}  {printable(hit.path)}{more}"
+
+
+def hit_json(hit: Hit) -> str:
+    """Return one JSON object; the schema is in README.md. Bytes that are not UTF-8 become \\udcXX (PEP 383)."""
+    row = {"path": str(hit.path), "score": round(hit.score, 6), "kind": hit.kind, "id": hit.id}
+    return json.dumps({**row, "also": [str(path) for path in hit.also]})
+
+
+def tags_line(file: Path, tags: list[Tag]) -> str:
+    """Return a file with its tags in one line."""
+    return f"{printable(file)}: " + ", ".join(f"{tag.name} {tag.score:.2f}" for tag in tags)
+
+
+def summary(report: IndexReport) -> str:
+    """Return what an index run did in one line."""
+    counts = ", ".join(
+        f"{getattr(report, name):,} {name}" for name in ("added", "changed", "moved", "gone", "unchanged", "failed")
+    )
+    return f"{counts} in {report.seconds:.1f} s ({report.photos_per_second:.1f} photos/s)"
+
+
+def index_report(report: IndexReport) -> None:
+    """Tell on stderr what needs a person's eye: folders that were not seen, files that could not be read."""
+    for text in report.notes:
+        note(f"note: {text}")
+    for failure in report.failures[:SHOWN_FAILURES]:
+        note(f"could not read {printable(failure.path)}: {failure.reason}")
+    if len(report.failures) > SHOWN_FAILURES:
+        note(f"... and {len(report.failures) - SHOWN_FAILURES:,} more; all of them: glimpse status --errors")
+
+
+def note_model_once(library: "Library") -> None:
+    """Say, when a library is new, which model it gets and what would be better."""
+    if not library.exists() and library.settings.model in (None, "builtin"):
+        note(
+            "The built-in model knows about a thousand things, in English. "
+            "A stronger one, small, comes with the next version; see: glimpse models"
+        )
+
+
+def status_dict(status: Status) -> dict[str, Any]:
+    """Return the status as plain values; the schema is in README.md."""
+    return {
+        "library": str(status.library),
+        "model": status.model,
+        "models": list(status.models),
+        "files": status.files,
+        "gone": status.gone,
+        "contents": status.contents,
+        "vectors": status.vectors,
+        "failures": status.failures,
+        "bytes": status.bytes,
+        "roots": [str(root) for root in status.roots],
+        "last_run": status.last_run,
+    }
+
+
+def status_text(status: Status) -> str:
+    """Return the status for people."""
+    rows = [
+        ("library", f"{printable(status.library)} ({status.bytes / 1e6:,.1f} MB)"),
+        ("model", status.model),
+        ("photos", f"{status.files:,} files, {status.contents:,} distinct, {status.vectors:,} vectors"),
+        ("gone", f"{status.gone:,} files" + (" (forget them with: glimpse prune)" if status.gone else "")),
+        ("unreadable", f"{status.failures:,}" + (" (list: glimpse status --errors)" if status.failures else "")),
+    ]
+    rows += [("folder", printable(root)) for root in status.roots]
+    if run := status.last_run:
+        when = datetime.fromtimestamp(run["finished"]).astimezone().strftime("%Y-%m-%d %H:%M")
+        ended = "stopped early" if run["interrupted"] else "complete"
+        rows.append(("last run", f"{when}, {ended}: {run['added']:,} added, {run['failed']:,} failed"))
+    return "\n".join(f"{name:11} {value}" for name, value in rows)
+
+
+class ProgressBar:
+    """Progress on stderr: a bar with rate and time left on a terminal, a line now and then elsewhere."""
+
+    def __enter__(self) -> Self:
+        self._bar: Any = None
+        self._stage = ""
+        self._began = self._told = time.monotonic()
+        return self
+
+    def __exit__(self, _type: type | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show where the run is."""
+        if progress.stage != self._stage:
+            self._stage = progress.stage
+            self._began = self._told = time.monotonic()
+            if progress.total == 0:
+                note(f"{progress.stage} ...")
+        if progress.total == 0:
+            return
+        if sys.stderr.isatty():
+            self._draw(progress)
+        elif time.monotonic() - self._told > LINE_SECONDS:
+            self._told = time.monotonic()
+            rate = progress.done / (self._told - self._began)
+            left = (progress.total - progress.done) / max(rate, 1e-9)
+            note(f"{progress.done:,} of {progress.total:,} photos, {rate:.1f}/s, {left / 60:.0f} min left")
+
+    def _draw(self, progress: Progress) -> None:
+        """Draw the bar with rich, which is imported only here: the other commands answer faster without."""
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bar
+
+            rate = TextColumn("{task.fields[rate]:.1f} photos/s")
+            left = TimeRemainingColumn()
+            self._bar = Bar(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, left, TextColumn("left"),
+                console=Console(stderr=True),
+            )  # fmt: skip
+            self._task = self._bar.add_task(progress.stage, total=progress.total, rate=0.0)
+            self._bar.start()
+        rate_now = progress.done / max(time.monotonic() - self._began, 1e-9)
+        self._bar.update(self._task, completed=progress.done, total=progress.total, rate=rate_now)

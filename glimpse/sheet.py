@@ -1,0 +1,74 @@
+"""One self-contained page of thumbnails with scores: people would rather look."""
+
+import base64
+import html
+import tempfile
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.errors import GlimpseError, MediaError
+from core.types import Hit
+from glimpse.render import note, printable
+from media.files import read_file
+from media.photo import thumbnail
+
+THUMBNAIL = 320
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title} - Glimpse</title>
+<style>
+:root {{ color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif; }}
+body {{ margin: 2rem auto; max-width: 1100px; padding: 0 1rem; }}
+h2 {{ font-weight: 600; margin: 2rem 0 .6rem; }}
+.hits {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: 1rem; }}
+figure {{ margin: 0; }}
+figure div {{ aspect-ratio: 1; display: grid; place-items: center; background: #8881; border-radius: 8px; }}
+img {{ max-width: 100%; max-height: 100%; border-radius: 6px; display: block; }}
+figcaption {{ font-size: .85rem; overflow-wrap: anywhere; margin-top: .3rem; }}
+b {{ font-variant-numeric: tabular-nums; }}
+.none {{ opacity: .6; }}
+</style></head><body>
+{sections}
+</body></html>
+"""
+
+
+def show_sheet(results: Sequence[tuple[str, Sequence[Hit]]], path: Path | None, open_: bool) -> None:
+    """Write a page with one section per query, to `path` or a temporary file, and open it if that is wanted."""
+    if path is None:
+        path = Path(tempfile.mkdtemp(prefix="glimpse-")) / "results.html"
+    try:
+        path.write_text(page(results), encoding="utf-8")
+    except OSError as error:
+        raise GlimpseError(f"cannot write the page {path}: {(error.strerror or str(error)).lower()}") from error
+    note(f"page of thumbnails: {path}")
+    if open_ and not webbrowser.open(path.absolute().as_uri()):
+        note("no browser could be started; open the page by hand")
+
+
+def page(results: Sequence[tuple[str, Sequence[Hit]]]) -> str:
+    """Return the page; it needs no other file."""
+    title = html.escape(", ".join(query for query, _ in results))
+    return _PAGE.format(title=_clean(title), sections="\n".join(_section(query, hits) for query, hits in results))
+
+
+def _section(query: str, hits: Sequence[Hit]) -> str:
+    figures = "".join(_figure(hit) for hit in hits) or '<p class="none">nothing found</p>'
+    return f'<h2>{_clean(html.escape(query))}</h2><div class="hits">{figures}</div>'
+
+
+def _figure(hit: Hit) -> str:
+    name = _clean(html.escape(printable(hit.path)))
+    short = _clean(html.escape(printable(Path(hit.path.name))))
+    try:
+        picture = base64.b64encode(thumbnail(read_file(str(hit.path)).data, hit.path.name, THUMBNAIL)).decode()
+        shown = f'<img alt="{short}" src="data:image/webp;base64,{picture}">'
+    except MediaError as error:
+        shown = f'<span class="none">{html.escape(str(error))}</span>'
+    return f'<figure title="{name}"><div>{shown}</div><figcaption><b>{hit.score:.3f}</b> {short}</figcaption></figure>'
+
+
+def _clean(text: str) -> str:
+    """Replace what UTF-8 cannot say."""
+    return text.encode("utf-8", "replace").decode()

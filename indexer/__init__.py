@@ -1,0 +1,1 @@
+"""Scan, diff, decode, encode, commit."""

@@ -1,0 +1,1 @@
+"""Files to pixels: the only room that knows file formats."""

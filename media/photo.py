@@ -1,0 +1,170 @@
+"""Decode photos: upright, in sRGB values, alpha over white, at the size that an encoder wants."""
+
+import contextlib
+import io
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from core.errors import MediaError
+from core.types import Fit, ImageInput, Pixels
+from media.kinds import HEAD_BYTES, LATER_EXTENSIONS, PHOTO_FORMATS, extension, sniff
+
+# Pillow's own limit (179 megapixels) refuses phone photos of 200; ours below depend on the format.
+Image.MAX_IMAGE_PIXELS = None
+MEGAPIXELS_DRAFT = 2_000
+"""Limit for baseline JPEGs, which are decoded at a fraction of their size."""
+MEGAPIXELS_WHOLE = 200
+"""Limit for everything that has to be decoded whole."""
+
+DRAFT_FACTOR = 2
+DRAFT_MINIMUM = 512
+"""A JPEG is decoded at 2x the size wanted and never below 512 px: the DCT's own scaling is coarse."""
+
+WHITE = (255, 255, 255)
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_KEEPS_SIDES = {Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM}
+_ORIENTATION = 0x0112
+
+_BIG_PIXELS = 24_000_000
+_one_big_photo = threading.Lock()
+"""Photos above _BIG_PIXELS decoded pixels take turns, so that memory does not grow with the threads."""
+
+
+def check_photo(data: bytes, name: str) -> str:
+    """Return the format of a photo's bytes; `name` only serves for the reason in the MediaError."""
+    later = LATER_EXTENSIONS.get(extension(name))
+    if later:
+        raise MediaError(later)
+    kind = sniff(data[:HEAD_BYTES])
+    if kind is None:
+        raise MediaError(f"not a photo in a known format ({', '.join(PHOTO_FORMATS)})")
+    return kind
+
+
+def decode_photo(data: bytes, name: str, want: ImageInput) -> tuple[Pixels, tuple[int, int]]:
+    """Decode a photo into the square that an encoder wants.
+
+    Returns the pixels, shape (want.size, want.size, 3), and the (width, height) of the upright photo.
+    Raises MediaError with the reason.
+    """
+    with _opened(data, name) as image:
+        small, full_size = _shrunk(image, min if want.fit is Fit.CROP else max, want.size)
+    box = (want.size, want.size)
+    if want.fit is Fit.LETTERBOX:
+        square = ImageOps.pad(small, box, Image.Resampling.BICUBIC, color=WHITE)
+    elif want.fit is Fit.CROP:
+        square = ImageOps.fit(small, box, Image.Resampling.BICUBIC)
+    else:
+        square = small.resize(box, Image.Resampling.BICUBIC)
+    return np.asarray(square, dtype=np.uint8), full_size
+
+
+def thumbnail(data: bytes, name: str, size: int) -> bytes:
+    """Return the photo as a WebP whose longer side is at most `size` px; raises MediaError."""
+    with _opened(data, name) as image:
+        small, _ = _shrunk(image, max, min(size, max(image.size)))
+        out = io.BytesIO()
+        small.save(out, "WEBP", quality=80)
+    return out.getvalue()
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
+    """Open a photo's header, hold it to the limits, and name every failure of the decoder."""
+    check_photo(data, name)
+    try:
+        with Image.open(io.BytesIO(data), formats=PHOTO_FORMATS) as image:
+            _check_size(image)
+            yield image
+    except MediaError:
+        raise
+    except Exception as error:  # a decoder fed with rubbish may raise anything
+        raise MediaError(_reason(error)) from error
+
+
+def _check_size(image: Image.Image) -> None:
+    """Refuse a photo that would not fit into memory, from its header alone."""
+    width, height = image.size
+    scalable = image.format == "JPEG" and not image.info.get("progressive")
+    limit = MEGAPIXELS_DRAFT if scalable else MEGAPIXELS_WHOLE
+    if width * height > limit * 1_000_000:
+        raise MediaError(f"{width} x {height} pixels are more than the limit of {limit} megapixels")
+
+
+def _shrunk(
+    image: Image.Image, side: Callable[[tuple[int, int]], int], wanted: int
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Shrink (or grow) so that the side chosen (`max` or `min`) is `wanted` px, then turn upright, over white.
+
+    Shrinking comes first: it makes turning and colour work cheap. Returns also the upright size of the original.
+    """
+    full = image.size
+    draft = min(1.0, max(DRAFT_FACTOR * wanted, DRAFT_MINIMUM) / side(full))
+    image.draft("RGB", (max(1, int(full[0] * draft)), max(1, int(full[1] * draft))))
+    with _one_big_photo if image.size[0] * image.size[1] > _BIG_PIXELS else contextlib.nullcontext():
+        image.load()
+        if image.format != "JPEG":
+            full = image.size  # Pillow turns a TIFF upright while it loads it
+        scale = wanted / side(image.size)
+        size = max(1, round(image.size[0] * scale)), max(1, round(image.size[1] * scale))
+        small = _plain(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+    turn = _TRANSPOSE.get(_orientation(image))
+    if turn is not None:
+        small = small.transpose(turn)
+    swapped = turn is not None and turn not in _KEEPS_SIDES
+    return _over_white(small), (full[1], full[0]) if swapped else full
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 where there is none or the EXIF is damaged (after load: PNG has it last)."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged metadata must not cost the photo
+        return 1
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Return the image in a mode that can be resized and shown: L, RGB, LA or RGBA."""
+    if image.mode in ("L", "RGB", "LA", "RGBA"):
+        transparent = "transparency" in image.info and image.mode in ("L", "RGB")
+        return image.convert("RGBA") if transparent else image
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
+    if image.mode.startswith(("I", "F")):
+        # convert("L") would clip 16 bits to white.
+        values = np.asarray(image, dtype=np.float32)
+        top = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0)
+        return Image.fromarray(np.clip(values / top * 255.0, 0, 255).astype(np.uint8))
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    """Return RGB, with what shows through filled white, as on paper."""
+    if image.mode in ("LA", "RGBA"):
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, (*WHITE, 255))
+        image = Image.alpha_composite(paper, image)
+    return image.convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    """Say in a person's words why a decoder failed."""
+    text = str(error).strip() or type(error).__name__
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    if "truncated" in text.lower() or "premature" in text.lower() or isinstance(error, EOFError):
+        return "the file is cut short"
+    if "cannot identify image file" in text:
+        return "damaged: its header cannot be read"
+    return f"damaged: {' '.join(text.split())}"

@@ -1,0 +1,1 @@
+"""Parse, embed, rank: one file per way of asking."""

@@ -1,0 +1,113 @@
+"""Answer queries: embed the terms, find candidates, re-score them from the stored vectors, name the photos."""
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from core.errors import LibraryError, QueryError
+from core.types import Hit, Modality, Query, Term, Vector
+from encoders.base import Encoder
+from search.compose import Target, compose
+from search.pictures import encode_photo, read_query
+from search.tags import TagBank
+from store.reader import Reader
+from store.vectors import VectorIndex
+
+OVERFETCH = 4
+FETCH_AT_LEAST = 40
+"""Candidates fetched for k hits: some share a content, some are gone, and fp16 ranks a few anew."""
+
+
+@dataclass
+class Engine:
+    """A library opened for search with one model; the encoder may still be loading."""
+
+    reader: Reader
+    loading: "Future[Encoder]"
+    index: VectorIndex
+    cache: Path
+
+    @property
+    def encoder(self) -> Encoder:
+        """Return the encoder, waiting for it if need be."""
+        return self.loading.result()
+
+    def search(self, query: Query, k: int = 10) -> list[Hit]:
+        """Return the k best photos, best first, ties by id; pictures of the query are not among them."""
+        if k < 1:
+            raise QueryError(f"the number of results must be at least 1, not {k}")
+        _check_revision(self)
+        vectors: list[Vector] = []
+        own: set[int] = set()
+        for term in query.terms:
+            if term.modality is Modality.TEXT:
+                vectors.append(self.encoder.encode_texts([term.value])[0])
+            else:
+                vector, content_id = self._picture(Path(term.value))
+                vectors.append(vector)
+                own |= {content_id} if content_id is not None else set()
+        return self._rank(self._compose(query.terms, vectors), k, own)
+
+    def _compose(self, terms: tuple[Term, ...], vectors: list[Vector]) -> Target:
+        """Compose the terms, looking up means only where they matter."""
+        space = self.encoder.space
+        means: dict[Modality, Vector | None] = {Modality.IMAGE: None, Modality.TEXT: None}
+        if len(terms) > 1 and not space.centred:
+            means[Modality.IMAGE] = self.reader.mean(self.index.space, Modality.IMAGE)
+            means[Modality.TEXT] = TagBank(self.encoder, self.cache).mean()
+        return compose(terms, vectors, space, means)
+
+    def _picture(self, path: Path) -> tuple[Vector, int | None]:
+        """Return the vector of a picture file, and its content's id if the library has it."""
+        file = read_query(path)
+        known = self.reader.content(file.digest, self.index.space)
+        if known is not None and known[1] is not None:
+            return known[1], known[0]
+        return encode_photo(file, path, self.encoder), None
+
+    def _rank(self, target: Target, k: int, own: set[int]) -> list[Hit]:
+        """Fetch more and more candidates until k distinct photos are left, and order them by exact score."""
+        fetch = max(OVERFETCH * k, FETCH_AT_LEAST)
+        while True:
+            candidates = self.index.search(target.vector, fetch)
+            ids, stored = self.reader.vectors_by_id(self.index.space, candidates)
+            scores = target.scores(stored.astype(np.float32))
+            hits = self._hits(ids, scores, own)
+            if len(hits) >= k or fetch >= len(self.index):
+                return hits[:k]
+            fetch *= 4
+
+    def _hits(self, ids: np.ndarray, scores: Vector, own: set[int]) -> list[Hit]:
+        """Name the photos behind vectors, one hit a content, best first."""
+        assets = self.reader.assets(ids)
+        best: dict[int, Hit] = {}
+        for vector_id, score in zip(ids.tolist(), scores.tolist(), strict=True):
+            asset = assets.get(vector_id)
+            if asset is None or asset.content_id in own:
+                continue
+            if asset.content_id not in best or best[asset.content_id].score < score:
+                first, *also = asset.paths
+                best[asset.content_id] = Hit(first, score, asset.kind, asset.content_id, tuple(also))
+        return sorted(best.values(), key=lambda hit: (-hit.score, hit.id))
+
+
+def open_engine(folder: Path, model: str | None, loading: "Future[Encoder]", cache: Path) -> Engine:
+    """Open a library for search while its model is still loading; raises LibraryError."""
+    reader = Reader(folder)
+    space = reader.space(model)
+    if space is None:
+        reader.close()
+        option = f" --model {model}" if model else ""
+        raise LibraryError(f"no photos in {folder} were indexed with this model yet; run: glimpse index{option} FOLDER")
+    return Engine(reader, loading, VectorIndex(reader, space), cache)
+
+
+def _check_revision(engine: Engine) -> None:
+    """Raise LibraryError if the stored vectors were made by another version of the model."""
+    if engine.index.space.revision != engine.encoder.space.revision:
+        raise LibraryError(
+            f"the photos were indexed with an older version of '{engine.encoder.space.name}'; "
+            f"bring them up to date with: glimpse index"
+        )

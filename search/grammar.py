@@ -1,0 +1,69 @@
+"""Read what a person typed: is it words or a file, and how much does it weigh?"""
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from core.errors import QueryError
+from core.types import Modality, Query, Term
+from media.kinds import expected_photo
+
+_WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
+_WORDS = "text:"
+
+
+def parse_query(query: str, plus: Iterable[str] = (), minus: Iterable[str] = ()) -> Query:
+    """Parse a query with terms to add and to subtract; raises QueryError.
+
+    Each is words or a file, with an optional weight in front: `2:night`, `.5:./beach.jpg`.
+    """
+    terms = [parse_term(query), *map(parse_term, plus)]
+    terms += [Term(term.modality, term.value, -term.weight) for term in map(parse_term, minus)]
+    return Query(tuple(terms))
+
+
+def parse_term(typed: str) -> Term:
+    """Parse one term; raises QueryError for a file that is not there, an empty text, or a weight of 0."""
+    weight = 1.0
+    if match := _WEIGHTED.fullmatch(typed):
+        weight, typed = float(match[1]), match[2]
+        if not 0 < weight < math.inf:
+            raise QueryError(f"the weight of '{typed}' must be above 0, and finite; subtract with --minus")
+    if typed.startswith(_WORDS):
+        return Term(Modality.TEXT, _text(typed.removeprefix(_WORDS)), weight)
+    file = _file(typed)
+    if file is None:
+        return Term(Modality.TEXT, _text(typed), weight)
+    return Term(Modality.IMAGE, str(file), weight)
+
+
+def _file(typed: str) -> Path | None:
+    """Return the file that is meant, None if words are: `./x`, `../x`, `~/x`, `/x` are files, and so is x.jpg."""
+    path = Path(typed)
+    explicit = typed.startswith(("./", "../", "~/", "/", "file://"))
+    if typed.startswith("file://"):
+        path = Path(typed.removeprefix("file://"))
+    elif typed.startswith("~/"):
+        path = path.expanduser()
+    try:
+        there, folder = path.exists(), path.is_dir()
+    except (OSError, ValueError):  # far too long for a name, or with a NUL: words
+        there = folder = False
+    named = expected_photo(typed) or "/" in typed
+    if not explicit and not (named and there and not folder):
+        if named and expected_photo(typed) and " " not in typed and not folder:
+            raise QueryError(f"there is no file {typed}; to search for these words, write text:{typed}")
+        return None
+    if not there:
+        raise QueryError(f"there is no file {path}; to search for these words, write {_WORDS}{typed}")
+    if folder:
+        raise QueryError(f"{path} is a folder; name a photo in it")
+    return path
+
+
+def _text(words: str) -> str:
+    words = " ".join(words.split())
+    if not words:
+        raise QueryError("the query is empty; say what to look for, for example: glimpse search 'a cat'")
+    return words

@@ -1,0 +1,118 @@
+"""Suggest tags for a photo: the words of a vocabulary that lie nearest to it."""
+
+import csv
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from core.resources import data_path
+from core.types import Tag, Vector, Vectors
+from encoders.base import Encoder
+
+
+@dataclass(frozen=True)
+class Word:
+    """A tag of the vocabulary, with its group and the broader tag it is one of ("" for none)."""
+
+    tag: str
+    group: str
+    parent: str
+
+
+def read_vocabulary(path: Path) -> list[Word]:
+    """Read a vocabulary: tab-separated, with the header tag, group, parent."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [Word(row["tag"], row["group"], row["parent"]) for row in csv.DictReader(file, delimiter="\t")]
+
+
+class TagBank:
+    """The vocabulary with its vectors, which are made once per model and kept in the cache."""
+
+    def __init__(self, encoder: Encoder, cache: Path, vocabulary: Path | None = None) -> None:
+        """cache: the folder where vectors are kept; vocabulary: a file like data/tags.tsv, None for that one."""
+        self._encoder = encoder
+        self._cache = cache
+        self._vocabulary = vocabulary or data_path("tags.tsv")
+
+    @cached_property
+    def words(self) -> list[Word]:
+        """The tags, in the order of their vectors."""
+        return read_vocabulary(self._vocabulary)
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """One unit row per tag, shape (n, dim)."""
+        encoder = self._encoder
+        version = hashlib.sha256(self._vocabulary.read_bytes()).hexdigest()[:8]
+        path = self._cache / "tags" / f"{encoder.space.key}-{version}.npy"
+        try:
+            rows: Vectors = np.load(path)
+            if rows.shape == (len(self.words), encoder.space.dim):
+                return rows
+        except (OSError, ValueError, EOFError):
+            pass
+        rows = encoder.encode_texts([word.tag for word in self.words])
+        _save(path, rows)
+        return rows
+
+    def mean(self) -> Vector:
+        """Return the mean of all tags, which stands for the mean of all texts."""
+        mean: Vector = self.vectors.mean(axis=0)
+        return mean
+
+    def suggest(self, photo: Vector, image_mean: Vector | None, k: int) -> list[Tag]:
+        """Return the k best tags, best first; a broader tag never stands beside a narrower one of its own."""
+        space = self._encoder.space
+        rows = self.vectors[:, : space.shared_dim]
+        photo = photo[: space.shared_dim]
+        if not space.centred:
+            rows = rows - self.mean()
+            photo = photo if image_mean is None else photo - image_mean
+        scores = _unit(rows) @ _unit(photo)
+        order = np.argsort(-scores, kind="stable")
+        ranked = [Tag(self.words[i].tag, float(scores[i]), self.words[i].group) for i in order]
+        return _without_broader(ranked, {word.tag: word.parent for word in self.words}, k)
+
+
+def _unit(rows: Vectors) -> Vectors:
+    scaled: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
+    return scaled
+
+
+def _without_broader(ranked: list[Tag], parents: dict[str, str], k: int) -> list[Tag]:
+    """Take k tags in order; a narrower tag drives the broader ones of its own from the list."""
+    kept: list[Tag] = []
+    for tag in ranked:
+        if any(tag.name in _broader(other.name, parents) for other in kept):
+            continue
+        broader = _broader(tag.name, parents)
+        if len(kept) == k and not any(other.name in broader for other in kept):
+            break
+        kept = [other for other in kept if other.name not in broader]
+        kept.append(tag)
+    return kept
+
+
+def _broader(name: str, parents: dict[str, str]) -> set[str]:
+    """Return all tags above a tag."""
+    above: set[str] = set()
+    while (name := parents.get(name, "")) and name not in above:
+        above.add(name)
+    return above
+
+
+def _save(path: Path, rows: Vectors) -> None:
+    """Keep the vectors if the disk takes them; without, they are made again next time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, scratch = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            np.save(file, rows)
+        Path(scratch).replace(path)
+    except OSError:
+        pass

@@ -1,0 +1,1 @@
+"""Rows and vectors: the only room that knows the database and FAISS, and the only one that writes vectors."""

@@ -1,0 +1,57 @@
+"""What readers and the writer of a library share: names of files, the schema's number, what errors mean."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.errors import LibraryError
+
+DATABASE = "library.db"
+LOCK = "write.lock"
+INDEX = "index"
+NEWEST = "0001"
+"""The newest schema: the last revision in migrations/versions."""
+VECTOR_DTYPE = "<f2"
+"""fp16, little-endian: half the bytes, and a deviation (1e-3) far below what separates two photos."""
+
+
+@contextlib.contextmanager
+def explain(folder: Path) -> Iterator[None]:
+    """Turn errors of the database and the disk into LibraryErrors that say what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise LibraryError(_sentence(folder, str(error))) from error
+    except OSError as error:
+        raise LibraryError(f"cannot use {folder} as a library: {(error.strerror or str(error)).lower()}") from error
+    except Exception as error:
+        # SQLAlchemy wraps the driver's error in its own, whose import readers are spared.
+        cause = getattr(error, "orig", None)
+        if not isinstance(cause, sqlite3.Error):
+            raise
+        raise LibraryError(_sentence(folder, str(cause))) from error
+
+
+def check_version(version: str | None, folder: Path) -> None:
+    """Raise LibraryError if a newer program made the database."""
+    if version is not None and version > NEWEST:
+        raise LibraryError(
+            f"{folder / DATABASE} was made by a newer glimpse (schema {version}, this one knows {NEWEST}); "
+            f"update glimpse: pip install --upgrade glimpse-search"
+        )
+
+
+def _sentence(folder: Path, text: str) -> str:
+    if "full" in text:
+        return f"the disk that holds {folder} is full; free some space and run the command again"
+    if "not a database" in text or "malformed" in text:
+        return (
+            f"{folder / DATABASE} is damaged ({text}); put a copy back from a backup, "
+            f"or move the folder away and index again"
+        )
+    if "readonly" in text or "unable to open" in text:
+        return f"cannot write to {folder / DATABASE}: {text}"
+    if "locked" in text:
+        return f"{folder / DATABASE} is busy; try again when the other program has finished"
+    return f"{folder / DATABASE}: {text}"

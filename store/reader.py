@@ -1,0 +1,202 @@
+"""The reader of a library: what a search asks of library.db, without ever writing to it.
+
+Plain sqlite3 and not SQLAlchemy: importing that takes as long as everything else in a cold search together
+(docs/design.md, "Reading"). Readers need no lock and never wait for the writer (WAL).
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import LibraryError
+from core.types import Failure, Status, Vector
+from store.names import DATABASE, VECTOR_DTYPE, check_version, explain
+
+Ids = npt.NDArray[np.int64]
+Halves = npt.NDArray[np.float16]
+"""Stored vectors, shape (n, dim)."""
+_MANY = 500
+
+
+@dataclass(frozen=True)
+class StoredSpace:
+    """A space of the library; epoch changes whenever vectors are deleted from it."""
+
+    id: int
+    name: str
+    revision: str
+    dim: int
+    epoch: str
+
+
+@dataclass(frozen=True)
+class Asset:
+    """What a vector belongs to: a content, and the paths where it lies now (never empty)."""
+
+    content_id: int
+    kind: str
+    paths: tuple[Path, ...]
+
+
+class Reader:
+    """A library opened for reading; safe beside a running writer and on a read-only disk."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open library.db; raises LibraryError if there is none, or if it is damaged or too new."""
+        self.folder = folder
+        if not (folder / DATABASE).is_file():
+            raise LibraryError(f"there is no library in {folder}; make one with: glimpse index FOLDER")
+        with explain(folder):
+            self._db = _connect(folder)
+        version = self._rows("SELECT version_num FROM alembic_version")
+        check_version(version[0][0] if version else None, folder)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def space(self, name: str | None = None) -> StoredSpace | None:
+        """Return the newest space of that model, the current one for None; None where there is none."""
+        columns = "SELECT s.id, s.name, s.revision, s.dim, s.epoch FROM spaces s"
+        if name is None:
+            rows = self._rows(f"{columns} JOIN library l ON l.current_space_id = s.id")
+        else:
+            rows = self._rows(f"{columns} WHERE s.name = ? ORDER BY s.id DESC LIMIT 1", name)
+        return StoredSpace(*rows[0]) if rows else None
+
+    def newest_vector(self, space_id: int) -> int:
+        """Return the highest id of a vector of the space, 0 if it has none."""
+        return int(self._rows("SELECT coalesce(max(id), 0) FROM vectors WHERE space_id = ?", space_id)[0][0])
+
+    def vectors(self, space: StoredSpace, after: int = 0) -> tuple[Ids, Halves]:
+        """Return ids, ascending, and vectors of all rows whose id is above `after`."""
+        rows = self._rows(
+            "SELECT id, vector FROM vectors WHERE space_id = ? AND id > ? ORDER BY id", space.id, after
+        )
+        return _matrix(rows, space.dim)
+
+    def vectors_by_id(self, space: StoredSpace, ids: Iterable[int]) -> tuple[Ids, Halves]:
+        """Return ids, ascending, and vectors of those of `ids` that are still there."""
+        rows = self._where_in("SELECT id, vector FROM vectors WHERE space_id = ? AND id IN", ids, space.id)
+        return _matrix(sorted(rows), space.dim)
+
+    def assets(self, vector_ids: Iterable[int]) -> dict[int, Asset]:
+        """Return what each vector belongs to; those whose files are all gone are left out."""
+        rows = self._where_in(
+            "SELECT v.id, c.id, c.kind, r.path, f.path FROM vectors v JOIN segments s ON s.id = v.segment_id "
+            "JOIN contents c ON c.id = s.content_id JOIN files f ON f.content_id = c.id AND NOT f.gone "
+            "JOIN roots r ON r.id = f.root_id WHERE v.id IN",
+            vector_ids,
+        )
+        found: dict[int, Asset] = {}
+        for vector_id, content_id, kind, root, path in rows:
+            earlier = found[vector_id].paths if vector_id in found else ()
+            paths = tuple(sorted((*earlier, _path(root, path))))
+            found[vector_id] = Asset(content_id, kind, paths)
+        return found
+
+    def content(self, digest: bytes, space: StoredSpace) -> tuple[int, Vector | None] | None:
+        """Return id and vector of the content with these bytes, None if the library does not know them."""
+        rows = self._rows(
+            "SELECT c.id, v.vector FROM contents c LEFT JOIN segments s ON s.content_id = c.id "
+            "LEFT JOIN vectors v ON v.segment_id = s.id AND v.space_id = ? WHERE c.digest = ?",
+            space.id,
+            digest,
+        )
+        if not rows:
+            return None
+        content_id, blob = rows[0]
+        vector = None if blob is None else np.frombuffer(blob, VECTOR_DTYPE).astype(np.float32)
+        return content_id, vector
+
+    def mean(self, space: StoredSpace, modality: str) -> Vector | None:
+        """Return the mean vector of a modality, None where the library has none."""
+        rows = self._rows("SELECT mean FROM means WHERE space_id = ? AND modality = ?", space.id, modality)
+        return np.frombuffer(rows[0][0], np.float32) if rows else None
+
+    def failures(self) -> list[Failure]:
+        """Return the files that cannot be read, by path."""
+        rows = self._rows(
+            "SELECT r.path, f.path, f.failure FROM files f JOIN roots r ON r.id = f.root_id "
+            "WHERE f.failure IS NOT NULL AND NOT f.gone"
+        )
+        return sorted((Failure(_path(root, path), why) for root, path, why in rows), key=lambda f: f.path)
+
+    def status(self) -> Status:
+        """Count what is in the library."""
+        space = self.space()
+        space_id = space.id if space else 0
+        last = self._rows("SELECT finished, summary FROM runs ORDER BY id DESC LIMIT 1")
+        return Status(
+            library=self.folder,
+            model=space.name if space else "none",
+            files=self._count("files WHERE content_id IS NOT NULL AND NOT gone"),
+            gone=self._count("files WHERE gone"),
+            contents=self._count("contents"),
+            vectors=self._count("vectors WHERE space_id = ?", space_id),
+            failures=self._count("files WHERE failure IS NOT NULL AND NOT gone"),
+            bytes=sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()),
+            roots=tuple(Path(os.fsdecode(row[0])) for row in self._rows("SELECT path FROM roots ORDER BY path")),
+            models=tuple(row[0] for row in self._rows("SELECT DISTINCT name FROM spaces ORDER BY name")),
+            last_run={"finished": last[0][0], **json.loads(last[0][1])} if last else None,
+        )
+
+    def _count(self, what: str, *values: object) -> int:
+        return int(self._rows(f"SELECT count(*) FROM {what}", *values)[0][0])  # noqa: S608 (our own words)
+
+    def _rows(self, sql: str, *values: object) -> list[tuple[object, ...] | object]:
+        with explain(self.folder):
+            return self._db.execute(sql, values).fetchall()
+
+    def _where_in(self, sql: str, ids: Iterable[int], *values: object) -> Iterator[tuple[object, ...]]:
+        """Run `sql (?, ?, ...)` over ids in parts, since SQLite limits the variables of a statement."""
+        wanted = [int(i) for i in ids]
+        for start in range(0, len(wanted), _MANY):
+            part = wanted[start : start + _MANY]
+            yield from self._rows(f"{sql} ({','.join('?' * len(part))})", *values, *part)
+
+
+def _connect(folder: Path) -> sqlite3.Connection:
+    """Connect read-only; where even WAL's side files cannot be made, read the file as one that nobody changes."""
+    database = folder / DATABASE
+    uri = f"file:{quote(os.fsencode(database.absolute()))}?mode=ro"
+    db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=30)
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master")
+        return db
+    except sqlite3.OperationalError:
+        db.close()
+        log = database.with_name(f"{DATABASE}-wal")
+        if os.access(folder, os.W_OK):
+            raise
+        if log.exists() and log.stat().st_size:
+            raise LibraryError(
+                f"{folder} cannot be written to and was not closed cleanly; "
+                f"run any glimpse command once where it can be written to"
+            ) from None
+        return sqlite3.connect(
+            f"{uri}&immutable=1", uri=True, check_same_thread=False, isolation_level=None
+        )
+
+
+def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Halves]:
+    ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+    halves = np.frombuffer(b"".join([row[1] for row in rows]), VECTOR_DTYPE).reshape(-1, dim)
+    return ids, halves
+
+
+def _path(root: bytes, path: bytes) -> Path:
+    return Path(os.fsdecode(os.path.join(root, path)))

@@ -1,0 +1,189 @@
+"""Nearest vectors of one space: FAISS over a file that can be deleted at any time, and an exact tail.
+
+The file holds the vectors up to some id, exhaustively, as fp16; rows that came later are scanned beside it. Its
+name says what it was made from, so that a stale or damaged one is never trusted, and one rename puts it in place.
+"""
+
+import contextlib
+import os
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from core.errors import GlimpseError
+from core.types import Vector
+from store.names import INDEX
+from store.reader import Halves, Ids, Reader, StoredSpace
+
+
+def _refuse_two_faiss() -> None:
+    """Refuse faiss-cpu and faiss-gpu side by side: they overwrite each other's files without a word."""
+    found = []
+    for name in ("faiss-cpu", "faiss-gpu"):
+        with contextlib.suppress(PackageNotFoundError):
+            version(name)
+            found.append(name)
+    if len(found) > 1:
+        raise GlimpseError(
+            "faiss-cpu and faiss-gpu are both installed and break each other; run: "
+            "pip uninstall -y faiss-cpu faiss-gpu && pip install --upgrade --force-reinstall glimpse-search"
+        )
+
+
+_refuse_two_faiss()
+import faiss  # noqa: E402
+
+TAIL = 2048
+"""Rows scanned beside the file before it is written anew."""
+
+
+class FlatIndex:
+    """All vectors, exhaustively, as fp16; scores are inner products of unit vectors."""
+
+    def __init__(self, index: "faiss.Index") -> None:
+        self._index = index
+        self._gpu: faiss.Index | None = None
+        self._searches = 0
+
+    @classmethod
+    def of(cls, ids: Ids, vectors: Halves, dim: int) -> "FlatIndex":
+        """Build from ids, shape (n,), and fp16 rows, shape (n, dim)."""
+        kind = faiss.ScalarQuantizer.QT_fp16
+        index = faiss.IndexIDMap(faiss.IndexScalarQuantizer(dim, kind, faiss.METRIC_INNER_PRODUCT))
+        for start in range(0, len(ids), 65536):
+            part = slice(start, start + 65536)
+            index.add_with_ids(vectors[part].astype(np.float32), ids[part])
+        return cls(index)
+
+    @classmethod
+    def mapped(cls, path: Path) -> "FlatIndex":
+        """Open a file by memory map: nothing is read before it is needed."""
+        return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
+
+    def save(self, path: Path) -> None:
+        """Write the index to a file."""
+        faiss.write_index(self._index, str(path))
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return int(self._index.d)
+
+    def search(self, query: Vector, k: int) -> tuple[Ids, npt.NDArray[np.float32]]:
+        """Return ids and scores of the k nearest vectors (fewer if there are fewer), best first."""
+        k = min(k, len(self))
+        if k == 0:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        scores, ids = self._device().search(query.reshape(1, -1), k)
+        there = ids[0] >= 0  # FAISS fills up with -1
+        return ids[0][there], scores[0][there]
+
+    def _device(self) -> "faiss.Index":
+        """Return the index on the GPU where there is one, from the second search on: a single one never repays it."""
+        self._searches += 1
+        if self._searches == 2 and getattr(faiss, "get_num_gpus", lambda: 0)() > 0:
+            options = faiss.GpuClonerOptions()
+            options.useFloat16 = True
+            self._gpu = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, self._index, options)
+        return self._gpu or self._index
+
+
+class VectorIndex:
+    """The nearest vectors of a space, always as the database has them now."""
+
+    def __init__(self, reader: Reader, space: StoredSpace) -> None:
+        self._reader = reader
+        self.space = space
+        self._folder = reader.folder / INDEX
+        self._main = FlatIndex.of(np.empty(0, np.int64), np.empty((0, space.dim), np.float16), space.dim)
+        self._tail = self._main
+        self._covered = 0  # highest id in the main index
+        self._newest = 0  # highest id in main or tail
+        self._open_file()
+        self.refresh()
+
+    def __len__(self) -> int:
+        return len(self._main) + len(self._tail)
+
+    def search(self, query: Vector, k: int) -> Ids:
+        """Return the ids of the k nearest vectors, in no particular order, or all if there are fewer."""
+        self.refresh()
+        found = [part.search(query, k) for part in (self._main, self._tail)]
+        ids = np.concatenate([ids for ids, _ in found])
+        scores = np.concatenate([scores for _, scores in found])
+        return ids if len(ids) <= k else ids[np.argpartition(-scores, k - 1)[:k]]
+
+    def refresh(self) -> None:
+        """Take in what was committed since, and write the file anew once the tail has grown long."""
+        space = self._reader.space(self.space.name)
+        if space is None or space.epoch != self.space.epoch:  # vectors were deleted: begin again
+            self.space = space or self.space
+            self._forget()
+        newest = self._reader.newest_vector(self.space.id)
+        if newest == self._newest:
+            return
+        ids, vectors = self._reader.vectors(self.space, after=self._covered)
+        self._tail = FlatIndex.of(ids, vectors, self.space.dim)
+        self._newest = newest
+        if len(ids) > TAIL:
+            self._rebuild()
+
+    def _forget(self) -> None:
+        self._main = FlatIndex.of(np.empty(0, np.int64), np.empty((0, self.space.dim), np.float16), self.space.dim)
+        self._tail, self._covered, self._newest = self._main, 0, 0
+
+    def _rebuild(self) -> None:
+        """Put all vectors into the main index, and into a file if the disk takes it."""
+        ids, vectors = self._reader.vectors(self.space)
+        self._main = FlatIndex.of(ids, vectors, self.space.dim)
+        self._covered = self._newest = int(ids[-1])
+        self._tail = FlatIndex.of(ids[:0], vectors[:0], self.space.dim)
+        with contextlib.suppress(OSError, RuntimeError):  # a read-only or full disk: searching goes on without
+            self._save()
+
+    def _save(self) -> None:
+        self._folder.mkdir(exist_ok=True)
+        descriptor, name = tempfile.mkstemp(suffix=".tmp", dir=self._folder)
+        os.close(descriptor)
+        scratch = Path(name)
+        try:
+            self._main.save(scratch)
+            with scratch.open("rb+") as file:
+                os.fsync(file.fileno())
+            stamp = f"{self._stamp(self._covered)}-{_checksum(scratch)}"
+            old = list(self._folder.glob(f"{self.space.id}-*.faiss"))
+            scratch.replace(self._folder / f"{stamp}.faiss")
+        finally:
+            scratch.unlink(missing_ok=True)
+        for path in old:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _open_file(self) -> None:
+        """Open the file if it was made from this database and is whole; otherwise everything is tail."""
+        for path in sorted(self._folder.glob(f"{self.space.id}-*.faiss"), reverse=True):
+            with contextlib.suppress(OSError, RuntimeError, ValueError, IndexError):
+                covered = int(path.stem.split("-")[2])
+                stamp, _, checksum = path.stem.rpartition("-")
+                if stamp != self._stamp(covered) or checksum != _checksum(path):
+                    continue
+                self._main = FlatIndex.mapped(path)
+                self._covered = covered
+                return
+
+    def _stamp(self, covered: int) -> str:
+        """Name what a file was made from: space, epoch, last id, and that row's own bytes (a restored backup!)."""
+        _, last = self._reader.vectors_by_id(self.space, [covered])
+        return f"{self.space.id}-{self.space.epoch}-{covered}-{xxhash.xxh32_hexdigest(last.tobytes())}"
+
+
+def _checksum(path: Path) -> str:
+    """Return XXH3-64 over the whole file: 100,000 vectors take some 10 ms, and a flipped bit is noticed."""
+    return xxhash.xxh3_64_hexdigest(np.memmap(path, dtype=np.uint8, mode="r"))

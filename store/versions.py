@@ -1,0 +1,26 @@
+"""Bring a database to the newest schema, or refuse one that is newer still."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from store.names import NEWEST, check_version
+
+def migrate(engine: Engine, folder: Path) -> None:
+    """Run the migrations that a database lacks; raises LibraryError if it is newer than that."""
+    with engine.connect() as db:
+        has_version = sa.inspect(db).has_table("alembic_version")
+        version = db.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if has_version else None
+    check_version(version, folder)
+    if version == NEWEST:
+        return
+    # Imported here: it costs a quarter of a second that only the first run has to pay.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    with engine.begin() as db:
+        config.attributes["connection"] = db
+        command.upgrade(config, "head")
