@@ -11,10 +11,13 @@ classifier's probabilities, f its penultimate features and P their leading direc
 import hashlib
 import os
 from collections.abc import Sequence
-from importlib.metadata import version
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from onnxruntime import InferenceSession
 from tokenizers import Tokenizer
 
 from core.types import Fit, ImageInput, Pixels, ProgressCallback, Space, Vectors
@@ -56,18 +59,18 @@ class BuiltinEncoder:
         )
         self.image_input = ImageInput(IMAGE_SIZE, Fit.LETTERBOX)
         self._export = export
-        self._text = export.session("text.onnx", threads=1)
-        self._image = None
-        self._tokenizer = Tokenizer.from_file(str(export.path("tokenizer.json")))
-        self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._tokens = np.load(export.path("tokens.npy"), mmap_mode="r")
+        # Opening a graph needs no Python: a search imports FAISS meanwhile.
+        pool = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._text_tower = pool.submit(self._open_text)
+        pool.shutdown(wait=False)
+        self._image_session: InferenceSession | None = None
         self._centre = np.load(export.path("centre.npy"))
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         """Encode photos of shape (n, 224, 224, 3) into unit rows of shape (n, 512)."""
-        if self._image is None:  # a text query never needs it
-            self._image = self._export.session("image.onnx", threads=os.cpu_count() or 1)
-        rows: Vectors = self._image.run(None, {"pixels": pixels})[0]
+        if self._image_session is None:  # a text query never needs it
+            self._image_session = self._export.session("image.onnx", threads=os.cpu_count() or 1)
+        rows: Vectors = self._image_session.run(None, {"pixels": pixels})[0]
         return rows
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -81,16 +84,23 @@ class BuiltinEncoder:
 
     def _sentences(self, texts: Sequence[str]) -> Vectors:
         """Return MiniLM's unit sentence vectors, shape (n, 384)."""
-        encodings = self._tokenizer.encode_batch(list(texts))
+        session, tokenizer, tokens = self._text_tower.result()
+        encodings = tokenizer.encode_batch(list(texts))
         width = max(len(encoding.ids) for encoding in encodings)
         ids = np.zeros((len(encodings), width), dtype=np.int64)
         mask = np.zeros_like(ids)
         for row, encoding in enumerate(encodings):
             ids[row, : len(encoding.ids)] = encoding.ids
             mask[row, : len(encoding.ids)] = 1
-        feed = {"embeddings": self._tokens[ids].astype(np.float32), "mask": mask}
-        rows: Vectors = self._text.run(None, feed)[0]
+        rows: Vectors = session.run(None, {"embeddings": tokens[ids].astype(np.float32), "mask": mask})[0]
         return rows
+
+    def _open_text(self) -> tuple[InferenceSession, Tokenizer, npt.NDArray[np.float16]]:
+        """Open the text tower: its graph, its tokenizer, and the table of token embeddings beside them."""
+        session = self._export.session("text.onnx", threads=1)
+        tokenizer = Tokenizer.from_file(str(self._export.path("tokenizer.json")))
+        tokenizer.enable_truncation(MAX_TOKENS)
+        return session, tokenizer, np.load(self._export.path("tokens.npy"), mmap_mode="r")
 
 
 def _plain(text: str) -> str:
@@ -101,6 +111,5 @@ def _plain(text: str) -> str:
 
 def load(cache: Path, progress: ProgressCallback | None = None) -> BuiltinEncoder:
     """Load the built-in model, exporting its towers to `cache` the first time; raises ModelError."""
-    made_by = hashlib.sha256(f"{REVISION} {version('torch')} {version('onnx')}".encode()).hexdigest()[:8]
-    folder = cache / "models" / f"builtin-{REVISION}-{made_by}"
+    folder = cache / "models" / f"builtin-{REVISION}-ort{onnxruntime.__version__}"
     return BuiltinEncoder(ensure_export("encoders.builtin_export", folder, progress))

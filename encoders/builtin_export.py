@@ -87,7 +87,7 @@ def export(folder: str) -> None:
     table = bert.embeddings.word_embeddings.weight.detach().half()
     np.save(target / "tokens.npy", table.numpy())
     tokenizer = _tokenizer()
-    tokenizer.save(str(target / "tokenizer.json"))
+    tokenizer.save(str(target / "tokenizer.json"), pretty=False)
     text = TextTower(bert).eval()
     classes = _class_vectors(text, table, tokenizer)
     centre = classes.mean(0)

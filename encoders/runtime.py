@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime
-from filelock import FileLock
 
 from core.errors import ModelError
 from core.types import Progress, ProgressCallback
@@ -50,6 +49,8 @@ def ensure_export(exporter: str, folder: Path, progress: ProgressCallback | None
     """
     if export := _opened(folder):
         return export
+    from filelock import FileLock  # here, since a search does without
+
     if progress:
         progress(Progress("preparing the model (once, about half a minute)"))
     try:

@@ -1,12 +1,11 @@
 """The Python interface; the commands use nothing else.
 
-Imports inside functions are deliberate: each call pays only for what it uses, and in a search the model loads in
-a thread while FAISS is imported.
+Imports inside functions are deliberate: each call pays only for what it uses, and a search imports FAISS while
+the model is being opened.
 """
 
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -50,7 +49,7 @@ class Library:
     def __init__(self, settings: Settings, progress: ProgressCallback | None = None) -> None:
         self.settings = settings
         self._progress = progress
-        self._loading: Future[Encoder] | None = None
+        self._encoder: Encoder | None = None
         self._engine: Engine | None = None
 
     def index(
@@ -74,7 +73,7 @@ class Library:
         if not chosen and not self.exists():
             raise LibraryError("there is nothing indexed yet; name a folder: glimpse index FOLDER")
         with Writer(self.settings.library) as writer:
-            encoder = self._load(self.settings.model or writer.current_model()).result()
+            encoder = self._load(self.settings.model or writer.current_model())
             report = index(writer, encoder, chosen, self.settings, report_to, stop)
         self._open_engine().index.refresh()
         return report
@@ -102,7 +101,7 @@ class Library:
         from search.tags import TagBank
 
         path = Path(file).expanduser()
-        encoder = self._load(self._model()).result()
+        encoder = self._load(self._model())
         photo = encode_photo(read_query(path), path, encoder)
         return TagBank(encoder, self.settings.cache).suggest(photo, self._image_mean(encoder.space), k)
 
@@ -167,30 +166,23 @@ class Library:
             stored = reader.space(space.name)
             return reader.mean(stored, Modality.IMAGE) if stored else None
 
-    def _load(self, model: str | None) -> "Future[Encoder]":
-        """Begin to load a model in a thread, once."""
-        if self._loading is None:
-            pool = ThreadPoolExecutor(1, thread_name_prefix="model")
-            self._loading = pool.submit(_load_encoder, model, self.settings.cache, self._progress)
-            pool.shutdown(wait=False)
-        return self._loading
+    def _load(self, model: str | None) -> "Encoder":
+        """Load a model, once."""
+        if self._encoder is None:
+            from encoders.registry import DEFAULT, load
+
+            self._encoder = load(model or DEFAULT, self.settings.cache, self._progress)
+        return self._encoder
 
     def _open_engine(self) -> "Engine":
-        """Open the library for search, once; the model loads meanwhile."""
+        """Open the library for search, once."""
         if self._engine is None:
             if not self.exists():
                 raise LibraryError(
                     f"there is no library in {self.settings.library}; make one with: glimpse index FOLDER"
                 )
-            model = self._model()
-            loading = self._load(model)
+            encoder = self._load(self._model())
             from search.engine import open_engine
 
-            self._engine = open_engine(self.settings.library, model, loading, self.settings.cache)
+            self._engine = open_engine(self.settings.library, encoder, self.settings.cache)
         return self._engine
-
-
-def _load_encoder(model: str | None, cache: Path, progress: ProgressCallback | None) -> "Encoder":
-    from encoders.registry import DEFAULT, load
-
-    return load(model or DEFAULT, cache, progress)

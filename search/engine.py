@@ -1,6 +1,8 @@
-"""Answer queries: embed the terms, find candidates, re-score them from the stored vectors, name the photos."""
+"""Answer queries: embed the terms, find candidates, re-score them from the stored vectors, name the photos.
 
-from concurrent.futures import Future
+What only some queries need (decoding pictures, the tags) is imported where it is needed: most are words.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +12,6 @@ from core.errors import LibraryError, QueryError
 from core.types import Hit, Modality, Query, Term, Vector
 from encoders.base import Encoder
 from search.compose import Target, compose
-from search.pictures import encode_photo, read_query
-from search.tags import TagBank
 from store.reader import Reader
 from store.vectors import VectorIndex
 
@@ -22,23 +22,17 @@ FETCH_AT_LEAST = 40
 
 @dataclass
 class Engine:
-    """A library opened for search with one model; the encoder may still be loading."""
+    """A library opened for search with one model."""
 
     reader: Reader
-    loading: "Future[Encoder]"
+    encoder: Encoder
     index: VectorIndex
     cache: Path
-
-    @property
-    def encoder(self) -> Encoder:
-        """Return the encoder, waiting for it if need be."""
-        return self.loading.result()
 
     def search(self, query: Query, k: int = 10) -> list[Hit]:
         """Return the k best photos, best first, ties by id; pictures of the query are not among them."""
         if k < 1:
             raise QueryError(f"the number of results must be at least 1, not {k}")
-        _check_revision(self)
         vectors: list[Vector] = []
         own: set[int] = set()
         for term in query.terms:
@@ -55,12 +49,16 @@ class Engine:
         space = self.encoder.space
         means: dict[Modality, Vector | None] = {Modality.IMAGE: None, Modality.TEXT: None}
         if len(terms) > 1 and not space.centred:
+            from search.tags import TagBank
+
             means[Modality.IMAGE] = self.reader.mean(self.index.space, Modality.IMAGE)
             means[Modality.TEXT] = TagBank(self.encoder, self.cache).mean()
         return compose(terms, vectors, space, means)
 
     def _picture(self, path: Path) -> tuple[Vector, int | None]:
         """Return the vector of a picture file, and its content's id if the library has it."""
+        from search.pictures import encode_photo, read_query
+
         file = read_query(path)
         known = self.reader.content(file.digest, self.index.space)
         if known is not None and known[1] is not None:
@@ -93,21 +91,15 @@ class Engine:
         return sorted(best.values(), key=lambda hit: (-hit.score, hit.id))
 
 
-def open_engine(folder: Path, model: str | None, loading: "Future[Encoder]", cache: Path) -> Engine:
-    """Open a library for search while its model is still loading; raises LibraryError."""
+def open_engine(folder: Path, encoder: Encoder, cache: Path) -> Engine:
+    """Open a library for search; raises LibraryError if its vectors were not made by this model."""
     reader = Reader(folder)
-    space = reader.space(model)
-    if space is None:
+    name, revision = encoder.space.name, encoder.space.revision
+    space = reader.space(name)
+    if space is None or space.revision != revision:
         reader.close()
-        option = f" --model {model}" if model else ""
-        raise LibraryError(f"no photos in {folder} were indexed with this model yet; run: glimpse index{option} FOLDER")
-    return Engine(reader, loading, VectorIndex(reader, space), cache)
-
-
-def _check_revision(engine: Engine) -> None:
-    """Raise LibraryError if the stored vectors were made by another version of the model."""
-    if engine.index.space.revision != engine.encoder.space.revision:
+        which = "the model" if space is None else "this version of the model"
         raise LibraryError(
-            f"the photos were indexed with an older version of '{engine.encoder.space.name}'; "
-            f"bring them up to date with: glimpse index"
+            f"the photos in {folder} were not indexed with {which} '{name}' yet; run: glimpse index --model {name}"
         )
+    return Engine(reader, encoder, VectorIndex(reader, space), cache)

@@ -6,8 +6,7 @@ name says what it was made from, so that a stale or damaged one is never trusted
 
 import contextlib
 import os
-import tempfile
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +21,12 @@ from store.reader import Halves, Ids, Reader, StoredSpace
 
 def _refuse_two_faiss() -> None:
     """Refuse faiss-cpu and faiss-gpu side by side: they overwrite each other's files without a word."""
-    found = []
-    for name in ("faiss-cpu", "faiss-gpu"):
-        with contextlib.suppress(PackageNotFoundError):
-            version(name)
-            found.append(name)
-    if len(found) > 1:
+    spec = find_spec("faiss")
+    places = spec.submodule_search_locations if spec else None
+    # A look at the folder: importlib.metadata would cost a search 20 ms.
+    names = os.listdir(Path(places[0]).parent) if places else []  # noqa: PTH208
+    found = {name.partition("-")[0] for name in names if name.startswith("faiss_") and name.endswith(".dist-info")}
+    if {"faiss_cpu", "faiss_gpu"} <= found:
         raise GlimpseError(
             "faiss-cpu and faiss-gpu are both installed and break each other; run: "
             "pip uninstall -y faiss-cpu faiss-gpu && pip install --upgrade --force-reinstall glimpse-search"
@@ -149,6 +148,8 @@ class VectorIndex:
             self._save()
 
     def _save(self) -> None:
+        import tempfile  # here, since a search seldom writes
+
         self._folder.mkdir(exist_ok=True)
         descriptor, name = tempfile.mkstemp(suffix=".tmp", dir=self._folder)
         os.close(descriptor)

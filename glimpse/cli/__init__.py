@@ -6,55 +6,75 @@ Exit codes: 0 done (with hits, for a search), 1 no hits, 2 an error, 130 interru
 import os
 import sys
 
-import typer
+import click
 
+import glimpse
 from core.errors import GlimpseError
-from glimpse.cli import demo, index, models, prune, search, similar, status, tag
+from glimpse.cli.demo import demo
+from glimpse.cli.index import index
+from glimpse.cli.models import models
+from glimpse.cli.prune import prune
+from glimpse.cli.search import search
+from glimpse.cli.similar import similar
+from glimpse.cli.status import status
+from glimpse.cli.tag import tag
 
-app = typer.Typer(
-    name="glimpse",
-    help="Search your own photos with words, pictures and tags. Nothing leaves this machine.",
-    epilog="Begin with: glimpse demo    Then: glimpse index ~/Pictures && glimpse search 'a cat'",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for module in (index, search, similar, tag, status, models, prune, demo):
-    module.add_to(app)
+DONE, NO_HITS, FAILED, INTERRUPTED = 0, 1, 2, 130
 
 
-def _version(show: bool) -> None:
-    if show:
-        from glimpse import __version__
+class InOrder(click.Group):
+    """A group that lists its commands in the order one needs them."""
 
-        typer.echo(f"glimpse {__version__}")
-        raise typer.Exit
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order they were added."""
+        return list(self.commands)
 
 
-@app.callback()
-def _glimpse(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
-) -> None:
-    """Search your own photos with words, pictures and tags. Nothing leaves this machine."""
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(glimpse.__version__, prog_name="glimpse", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Search your own photos with words, pictures and tags. Nothing leaves this machine.
+
+    \b
+    Begin with:  glimpse demo
+    Then:        glimpse index ~/Pictures
+                 glimpse search 'a dog on the beach'
+    """
+
+
+for command in (index, search, similar, tag, status, models, prune, demo):
+    cli.add_command(command)
 
 
 def main() -> None:
     """Run the command line, and end with one clear line if it cannot be done."""
+    sys.exit(run())
+
+
+def run() -> int:
+    """Run the command line and return the exit code."""
     try:
-        app()
+        code = cli.main(prog_name="glimpse", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else DONE
+    except click.ClickException as error:
+        error.show()
+        return FAILED
     except GlimpseError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
+        return _fail(str(error))
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; nothing may be flushed into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except Exception as error:
         if os.environ.get("GLIMPSE_DEBUG"):
             raise
-        _fail(f"unexpected {type(error).__name__}: {error} (set GLIMPSE_DEBUG=1 and run again to see where)")
+        return _fail(f"unexpected {type(error).__name__}: {error} (to see where, set GLIMPSE_DEBUG=1 and run again)")
 
 
-def _fail(message: str) -> None:
-    line = " ".join(message.split())
-    print(f"glimpse: {line}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
-    sys.exit(2)
+def _fail(message: str) -> int:
+    line = " ".join(message.split()).encode("utf-8", "backslashreplace").decode()
+    print(f"glimpse: {line}", file=sys.stderr)
+    return FAILED

@@ -1,9 +1,8 @@
 """`glimpse demo`."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from glimpse.defaults import data_folder, settings
 
@@ -11,21 +10,19 @@ SEARCHES = ("a cat", "a cup of coffee", "an old temple by the water")
 TAGGED = "cat.png"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("demo", epilog="Example: glimpse demo --open")(demo)
+@click.command()
+@click.option("--sheet", metavar="FILE.html", type=click.Path(path_type=Path), help="Where the page of results goes.")
+@click.option("--open", "open_", is_flag=True, help="Show the page in the browser.")
+@click.option(
+    "--library", metavar="DIR", type=click.Path(path_type=Path), help="A folder for the demonstration's library."
+)
+def demo(sheet: Path | None, open_: bool, library: Path | None) -> None:
+    """Index the photos that come with Glimpse, search them, suggest tags, and write a page to look at.
 
-
-def demo(
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", metavar="FILE.html", help="Where the page of results goes.")
-    ] = None,
-    open_: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
-    library: Annotated[
-        Path | None, typer.Option("--library", metavar="DIR", help="A folder for the demonstration's library.")
-    ] = None,
-) -> None:
-    """Index the photos that come with Glimpse, search them, suggest tags, and write a page to look at."""
+    \b
+    Example:
+      glimpse demo --open
+    """
     from core.resources import data_path
     from glimpse import render
     from glimpse.api import Library

@@ -4,44 +4,41 @@ import json
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
 
-import typer
+import click
 
-from glimpse.cli.options import JsonOption, LibraryOption, ModelOption
+from glimpse.cli.options import json_option, library_option, model_option
 from glimpse.defaults import settings
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("index", epilog="Example: glimpse index ~/Pictures /media/usb/DCIM")(index)
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
+@library_option
+@model_option
+@json_option
+def index(paths: tuple[Path, ...], library: Path | None, model: str | None, json_: bool) -> int:
+    """Take photos in: new and changed ones are encoded, moved ones recognised, missing ones noted.
 
+    PATH is a folder or a photo; without any, all that was indexed before is looked at again.
 
-def index(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Folders or photos; without any: all that was indexed before."),
-    ] = None,
-    library: LibraryOption = None,
-    model: ModelOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Take photos in: new and changed ones are encoded, moved ones recognised, missing ones noted."""
+    \b
+    Examples:
+      glimpse index ~/Pictures /media/usb/DCIM
+      glimpse index
+    """
     from glimpse import render
     from glimpse.api import Library
 
     stopping = StopOnInterrupt()
     with Library(settings(library, model)) as opened, render.ProgressBar() as bar, stopping:
         render.note_model_once(opened)
-        report = opened.index(paths or [], progress=bar, stop=stopping)
+        report = opened.index(paths, progress=bar, stop=stopping)
     render.index_report(report)
-    if json_:
-        render.emit(json.dumps(report.as_dict()))
-    else:
-        render.emit(render.summary(report))
-    if report.interrupted:
-        render.note("stopped; what was done is kept. To go on, run the same command again.")
-        raise typer.Exit(130)
+    render.emit(json.dumps(report.as_dict()) if json_ else render.summary(report))
+    if not report.interrupted:
+        return 0
+    render.note("stopped; what was done is kept. To go on, run the same command again.")
+    return 130
 
 
 class StopOnInterrupt:

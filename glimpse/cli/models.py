@@ -2,18 +2,20 @@
 
 import json
 
-import typer
+import click
 
-from glimpse.cli.options import JsonOption
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("models", epilog="Example: glimpse models")(models)
+from glimpse.cli.options import json_option
 
 
-def models(json_: JsonOption = False) -> None:
-    """List the models: what they are good for, their licence and size."""
+@click.command()
+@json_option
+def models(json_: bool) -> None:
+    """List the models: what they are good for, their licence and size.
+
+    \b
+    Example:
+      glimpse models
+    """
     from encoders.registry import DEFAULT, presets
     from glimpse import render
 
@@ -25,6 +27,5 @@ def models(json_: JsonOption = False) -> None:
             row = {"name": preset.name, "ready": ready, "default": preset.name == DEFAULT, "what": preset.what}
             render.emit(json.dumps({**row, "licence": preset.licence, "megabytes": preset.megabytes}))
             continue
-        state = "ready" if ready else "next version"
-        render.emit(f"{preset.name:8}  {state:12}  {preset.megabytes:5} MB  {preset.licence}")
-        render.emit(f"          {preset.what}")
+        state = "ready" if ready else "comes with the next version"
+        render.emit(f"{preset.name:8} {preset.what}\n         {state}; {preset.licence}; {preset.megabytes:,} MB")

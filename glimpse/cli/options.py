@@ -1,24 +1,50 @@
 """Options that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Any, TypeVar
 
-import typer
+import click
 
-LibraryOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--library",
-        metavar="DIR",
-        show_default=False,
-        help="The library's folder (default: $GLIMPSE_LIBRARY, or a folder in your data directory).",
-    ),
-]
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model", metavar="NAME", show_default=False, help="The model (default: the library's own; see: glimpse models)."
-    ),
-]
-CountOption = Annotated[int, typer.Option("-k", "--count", min=1, help="How many results at most.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+F = TypeVar("F", bound=Callable[..., Any])
+
+library_option = click.option(
+    "--library",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The library's folder (default: $GLIMPSE_LIBRARY, or a folder in your data directory).",
+)
+model_option = click.option(
+    "--model", metavar="NAME", help="The model (default: the library's own; see: glimpse models)."
+)
+json_option = click.option("--json", "json_", is_flag=True, help="Print JSON, for programs.")
+
+
+def count_option(default: int) -> Callable[[F], F]:
+    """Return `-k`, how many results."""
+    return click.option(
+        "-k", "--count", type=click.IntRange(min=1), default=default, show_default=True, help="How many at most."
+    )
+
+
+def hits_options(command: F) -> F:
+    """Add the options that say how hits are shown."""
+    for option in reversed(
+        (
+            count_option(10),
+            click.option("--paths", is_flag=True, help="Print bare paths."),
+            click.option("-0", "--null", is_flag=True, help="Print bare paths, each ended by NUL, for xargs -0."),
+            json_option,
+            click.option(
+                "--sheet",
+                metavar="FILE.html",
+                type=click.Path(path_type=Path),
+                help="Write a page of thumbnails with scores.",
+            ),
+            click.option("--open", "open_", is_flag=True, help="Show the page of thumbnails in the browser."),
+            library_option,
+            model_option,
+        )
+    ):
+        command = option(command)
+    return command

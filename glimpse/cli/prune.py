@@ -1,21 +1,25 @@
 """`glimpse prune`."""
 
-import typer
+from pathlib import Path
 
-from glimpse.cli.options import LibraryOption
+import click
+
+from glimpse.cli.options import library_option
 from glimpse.defaults import settings
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("prune", epilog="Example: glimpse index && glimpse prune")(prune)
+@click.command()
+@library_option
+def prune(library: Path | None) -> None:
+    """Forget photos that are gone. Until then they keep their vectors, in case they come back.
 
-
-def prune(library: LibraryOption = None) -> None:
-    """Forget photos that are gone. Until then they keep their vectors, in case they come back."""
+    \b
+    Example:
+      glimpse index && glimpse prune
+    """
     from glimpse import render
     from glimpse.api import Library
 
     with Library(settings(library)) as opened:
         count = opened.prune()
-    render.emit(f"{count} gone files forgotten")
+    render.emit(f"{count:,} gone files forgotten")

@@ -1,78 +1,69 @@
-"""`glimpse search`."""
+"""`glimpse search`, and how hits are shown."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from glimpse.cli.options import CountOption, JsonOption, LibraryOption, ModelOption
+from glimpse.cli.options import hits_options
 from glimpse.defaults import settings
 
 if TYPE_CHECKING:
-    from core.types import Hit
-
-PathsOption = Annotated[bool, typer.Option("--paths", help="Print bare paths.")]
-NulOption = Annotated[bool, typer.Option("-0", "--null", help="With --paths: end each with NUL, for xargs -0.")]
-SheetOption = Annotated[
-    Path | None, typer.Option("--sheet", metavar="FILE.html", help="Write a page of thumbnails with scores.")
-]
-OpenOption = Annotated[bool, typer.Option("--open", help="Show the page of thumbnails in the browser.")]
+    from core.types import Hit, Progress
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(
-        "search",
-        epilog="Examples: glimpse search 'a dog on the beach'    glimpse search beach.jpg --minus day --plus 2:night"
-        "    glimpse search cat --paths -0 | xargs -0 cp -t cats/",
-    )(search)
-
-
+@click.command()
+@click.argument("query")
+@click.option("--plus", multiple=True, metavar="TERM", help="Words or a picture to add; may be repeated.")
+@click.option("--minus", multiple=True, metavar="TERM", help="Words or a picture to subtract; may be repeated.")
+@hits_options
 def search(
-    query: Annotated[str, typer.Argument(help="Words, or a picture: ./x.jpg, ~/x.jpg, x.jpg. A weight: '2:night'.")],
-    plus: Annotated[list[str] | None, typer.Option("--plus", metavar="TERM", help="Words or a picture to add.")] = None,
-    minus: Annotated[
-        list[str] | None, typer.Option("--minus", metavar="TERM", help="Words or a picture to subtract.")
-    ] = None,
-    count: CountOption = 10,
-    paths: PathsOption = False,
-    null: NulOption = False,
-    json_: JsonOption = False,
-    sheet: SheetOption = None,
-    open_: OpenOption = False,
-    library: LibraryOption = None,
-    model: ModelOption = None,
-) -> None:
-    """Find photos by words, by a picture, or by a sum of both; best first."""
+    query: str,
+    plus: tuple[str, ...],
+    minus: tuple[str, ...],
+    library: Path | None,
+    model: str | None,
+    count: int,
+    **shown: bool,
+) -> int:
+    """Find photos by words, by a picture, or by a sum of both; best first.
+
+    QUERY is words, or a picture (./x.jpg, ~/x.jpg, x.jpg). A term may carry a weight: 2:night.
+    Exit code: 0 with hits, 1 without, 2 on an error.
+
+    \b
+    Examples:
+      glimpse search 'a dog on the beach'
+      glimpse search beach.jpg --minus day --plus 2:night
+      glimpse search cat -0 | xargs -0 cp -t cats/
+    """
     from glimpse.api import Library
 
     with Library(settings(library, model), note_stage) as opened:
-        hits = opened.search(query, count, plus=plus or (), minus=minus or ())
-    title = " ".join([query, *(f"+ {term}" for term in plus or ()), *(f"- {term}" for term in minus or ())])
-    show(hits, title, paths, null, json_, sheet, open_)
+        hits = opened.search(query, count, plus=plus, minus=minus)
+    title = " ".join([query, *(f"+ {term}" for term in plus), *(f"- {term}" for term in minus)])
+    return show(hits, title, **shown)
 
 
-def note_stage(progress: object) -> None:
+def note_stage(progress: "Progress") -> None:
     """Say on stderr what is being waited for."""
     from glimpse import render
 
-    render.note(f"{getattr(progress, 'stage', progress)} ...")
+    render.note(f"{progress.stage} ...")
 
 
 def show(
     hits: "list[Hit]", title: str, paths: bool, null: bool, json_: bool, sheet: Path | None, open_: bool
-) -> None:
-    """Print hits in the form that was asked for, write the sheet, and end with 1 if there are none."""
+) -> int:
+    """Print hits in the form that was asked for and write the sheet; returns the exit code."""
     from glimpse import render
 
-    if json_:
-        for hit in hits:
+    for hit in hits:
+        if json_:
             render.emit(render.hit_json(hit))
-    elif paths or null:
-        for hit in hits:
+        elif paths or null:
             render.emit(str(hit.path), end="\0" if null else "\n")
-    else:
-        for hit in hits:
+        else:
             render.emit(render.hit_line(hit))
     if sheet is not None or open_:
         from glimpse.sheet import show_sheet
@@ -80,4 +71,4 @@ def show(
         show_sheet([(title, hits)], sheet, open_)
     if not hits:
         render.note("nothing found")
-        raise typer.Exit(1)
+    return 0 if hits else 1

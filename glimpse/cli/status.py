@@ -1,25 +1,26 @@
 """`glimpse status`."""
 
 import json
-from typing import Annotated
+from pathlib import Path
 
-import typer
+import click
 
-from glimpse.cli.options import JsonOption, LibraryOption
+from glimpse.cli.options import json_option, library_option
 from glimpse.defaults import settings
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("status", epilog="Example: glimpse status --errors")(status)
+@click.command()
+@click.option("--errors", is_flag=True, help="List the files that could not be read, and why.")
+@json_option
+@library_option
+def status(errors: bool, json_: bool, library: Path | None) -> None:
+    """Show what is in the library.
 
-
-def status(
-    errors: Annotated[bool, typer.Option("--errors", help="List the files that could not be read, and why.")] = False,
-    json_: JsonOption = False,
-    library: LibraryOption = None,
-) -> None:
-    """Show what is in the library."""
+    \b
+    Examples:
+      glimpse status
+      glimpse status --errors
+    """
     from glimpse import render
     from glimpse.api import Library
 
@@ -31,8 +32,8 @@ def status(
         if errors:
             shown["errors"] = [{"path": str(f.path), "reason": f.reason} for f in failures]
         render.emit(json.dumps(shown))
-        return
-    if not errors:
+    elif errors:
+        for failure in failures:
+            render.emit(f"{render.printable(failure.path)}: {failure.reason}")
+    else:
         render.emit(render.status_text(found))
-    for failure in failures:
-        render.emit(f"{render.printable(failure.path)}: {failure.reason}")

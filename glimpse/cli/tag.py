@@ -2,45 +2,45 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from core.errors import GlimpseError, QueryError
-from glimpse.cli.options import CountOption, JsonOption, LibraryOption, ModelOption
+from core.errors import QueryError
+from glimpse.cli.options import count_option, json_option, library_option, model_option
 from glimpse.cli.search import note_stage
 from glimpse.defaults import settings
 
 
-def add_to(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("tag", epilog="Example: glimpse tag -k 3 cat.jpg beach.jpg")(tag)
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@count_option(5)
+@json_option
+@library_option
+@model_option
+def tag(files: tuple[Path, ...], count: int, json_: bool, library: Path | None, model: str | None) -> int:
+    """Suggest tags for photos, with scores; best first. They need not be in the library.
 
+    Exit code: 0, or 2 if a photo could not be read; the others are tagged all the same.
 
-def tag(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Pictures; they need not be in the library.")],
-    count: CountOption = 5,
-    json_: JsonOption = False,
-    library: LibraryOption = None,
-    model: ModelOption = None,
-) -> None:
-    """Suggest tags for photos, with scores; best first."""
+    \b
+    Example:
+      glimpse tag -k 3 cat.jpg beach.jpg
+    """
     from glimpse import render
     from glimpse.api import Library
 
-    failed = 0
+    code = 0
     with Library(settings(library, model), note_stage) as opened:
         for file in files:
             try:
                 tags = opened.suggest_tags(file, count)
             except QueryError as error:
-                failed += 1
-                render.note(str(error))
+                render.note(f"glimpse: {error}")
+                code = 2
                 continue
             if json_:
                 found = [{"tag": t.name, "score": round(t.score, 4), "group": t.group} for t in tags]
                 render.emit(json.dumps({"path": str(file), "tags": found}))
             else:
                 render.emit(render.tags_line(file, tags))
-    if failed == len(files):
-        raise GlimpseError("no tags were suggested" if failed > 1 else "no tags were suggested for it")
+    return code

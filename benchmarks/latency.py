@@ -1,0 +1,109 @@
+"""Measure how long a search takes, cold and warm, beside what it cannot be faster than.
+
+    python benchmarks/latency.py [--sizes 1000 10000 100000] [--runs 11]
+
+Cold: whole processes, wall time, the commands in turn (A B C A B C ...), medians and ratios from one run. They are
+`glimpse search`, `python -c "import torch"`, and a bare process that imports faiss, onnxruntime and tokenizers.
+Warm: p50 and p95 of 200 text queries in one process, and of a numpy scan (fp32 product, argpartition).
+The vectors are synthetic; the model, the library and the commands are the real ones.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import glimpse
+from benchmarks.synthetic import fill, random_unit
+from encoders.registry import load
+from glimpse.defaults import settings
+
+WORDS = "a cat|a dog on the beach|snow|a red car|birthday cake|sunset over the sea|an old bridge|two horses".split("|")
+
+
+def timed(command: list[str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def cold(folders: dict[int, Path], runs: int) -> None:
+    script = str(Path(sys.executable).with_name("glimpse"))
+    commands = {
+        f"glimpse search, {size:,} photos": [script, "search", "a cat", "--library", str(folder)]
+        for size, folder in folders.items()
+    }
+    bare, torch = "import faiss, onnxruntime, tokenizers", "import torch"
+    commands |= {name: [sys.executable, "-c", name] for name in (bare, torch)}
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(runs + 1):
+        for name, command in commands.items():
+            seconds = timed(command)
+            if turn:  # the first turn warms the page cache
+                times[name].append(seconds)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    print(f"\ncold processes, wall seconds, {runs} alternating runs")
+    print(f"{'':44}{'min':>7}{'median':>8}{'max':>7}{'/ torch':>9}{'/ bare':>8}")
+    for name, values in times.items():
+        ratios = f"{medians[name] / medians[torch]:9.2f}{medians[name] / medians[bare]:8.2f}"
+        print(f"{name:44}{min(values):7.3f}{medians[name]:8.3f}{max(values):7.3f}{ratios}")
+
+
+def percentiles(call: Callable[[str], object], queries: int = 200) -> str:
+    for word in WORDS:
+        call(word)
+    values = []
+    for number in range(queries):
+        started = time.perf_counter()
+        call(f"{WORDS[number % len(WORDS)]} {number}")
+        values.append((time.perf_counter() - started) * 1000)
+    return f"{np.percentile(values, 50):8.2f}{np.percentile(values, 95):8.2f}"
+
+
+def warm(folders: dict[int, Path]) -> None:
+    print(f"\none process, milliseconds a query{'':17}{'p50':>8}{'p95':>8}")
+    for size, folder in folders.items():
+        with glimpse.Library(settings(folder)) as library:
+            print(f"text query, {size:,} photos".ljust(50) + percentiles(lambda text: library.search(text, k=10)))  # noqa: B023
+    encoder = load("builtin", settings().cache)
+    print("of which encoding the words".ljust(50) + percentiles(lambda text: encoder.encode_texts([text])))
+    for size in folders:
+        matrix = np.concatenate(list(random_unit(size, encoder.space.dim)))
+        query = matrix[0]
+
+        def scan(_: str) -> object:
+            return np.argpartition(-(matrix @ query), 10)[:10]  # noqa: B023
+
+        print(f"numpy scan alone, {size:,} photos".ljust(50) + percentiles(scan))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--runs", type=int, default=11)
+    options = parser.parse_args()
+    print(f"{os.cpu_count()} processors, Python {sys.version.split()[0]}")
+    with tempfile.TemporaryDirectory() as scratch:
+        space = load("builtin", settings().cache).space
+        folders = {}
+        for size in options.sizes:
+            folders[size] = Path(scratch, str(size))
+            started = time.perf_counter()
+            fill(folders[size], space, size)
+            seconds = time.perf_counter() - started
+            with glimpse.Library(settings(folders[size])) as library:
+                library.search("a cat")
+            print(f"{size:,} photos written in {seconds:.1f} s")
+        cold(folders, options.runs)
+        warm(folders)
+
+
+if __name__ == "__main__":
+    main()
