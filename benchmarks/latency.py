@@ -25,7 +25,16 @@ from benchmarks.synthetic import fill, random_unit
 from encoders.registry import load
 from glimpse.defaults import settings
 
-WORDS = "a cat|a dog on the beach|snow|a red car|birthday cake|sunset over the sea|an old bridge|two horses".split("|")
+WORDS = [
+    "a cat",
+    "a dog on the beach",
+    "snow",
+    "a red car",
+    "birthday cake",
+    "sunset over the sea",
+    "an old bridge",
+    "two horses",
+]
 
 
 def timed(command: list[str]) -> float:
@@ -71,7 +80,7 @@ def warm(folders: dict[int, Path]) -> None:
     print(f"\none process, milliseconds a query{'':17}{'p50':>8}{'p95':>8}")
     for size, folder in folders.items():
         with glimpse.Library(settings(folder)) as library:
-            print(f"text query, {size:,} photos".ljust(50) + percentiles(lambda text: library.search(text, k=10)))  # noqa: B023
+            print(f"text query, {size:,} photos".ljust(50) + percentiles(lambda text: library.search(text, k=10)))
     encoder = load("builtin", settings().cache)
     print("of which encoding the words".ljust(50) + percentiles(lambda text: encoder.encode_texts([text])))
     for size in folders:

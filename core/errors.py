@@ -1,12 +1,12 @@
 """Every error that Glimpse raises on purpose.
 
-    GlimpseError                 tell the person and stop; the message names the thing, the reason, the remedy
-    ├── QueryError               the question itself cannot be answered
-    ├── MediaError               one file cannot be read; an index run records it and goes on
-    │   └── TemporaryMediaError  ... but may be readable next time (permissions, a vanished file)
-    ├── ModelError               a model is unknown, absent or damaged
-    └── LibraryError             the library is missing, busy, damaged or too new
-        └── LibraryBusyError     another process is writing to it
+GlimpseError                 tell the person and stop; the message names the thing, the reason, the remedy
+├── QueryError               the question itself cannot be answered
+├── MediaError               one file cannot be read; an index run records it and goes on
+│   └── TemporaryMediaError  ... but may be readable next time (permissions, a vanished file)
+├── ModelError               a model is unknown, absent or damaged
+└── LibraryError             the library is missing, busy, damaged or too new
+    └── LibraryBusyError     another process is writing to it
 """
 
 

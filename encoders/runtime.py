@@ -13,7 +13,9 @@ from core.errors import ModelError
 from core.types import Progress, ProgressCallback
 
 MANIFEST = "manifest.json"
-_CHILD = "import sys, importlib; sys.path.insert(0, sys.argv[1]); importlib.import_module(sys.argv[2]).export(sys.argv[3])"
+_CHILD = (
+    "import sys, importlib; sys.path.insert(0, sys.argv[1]); importlib.import_module(sys.argv[2]).export(sys.argv[3])"
+)
 
 
 class Export:

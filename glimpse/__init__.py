@@ -1,11 +1,11 @@
 """Search your own photos: `glimpse.open(DIR).search("a cat")`.
 
-    import glimpse
+import glimpse
 
-    with glimpse.open("my-library") as library:
-        library.index(["~/Pictures"])
-        for hit in library.search("a cat", k=10):
-            print(hit.score, hit.path)
+with glimpse.open("my-library") as library:
+    library.index(["~/Pictures"])
+    for hit in library.search("a cat", k=10):
+        print(hit.score, hit.path)
 """
 
 from typing import TYPE_CHECKING, Any

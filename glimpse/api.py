@@ -78,9 +78,7 @@ class Library:
         self._open_engine().index.refresh()
         return report
 
-    def search(
-        self, query: str, k: int = 10, *, plus: Sequence[str] = (), minus: Sequence[str] = ()
-    ) -> list[Hit]:
+    def search(self, query: str, k: int = 10, *, plus: Sequence[str] = (), minus: Sequence[str] = ()) -> list[Hit]:
         """Return the k best photos for words or a picture file, best first, with terms added and subtracted.
 
         A term may carry a weight, `2:night`; `./x.jpg`, `~/x.jpg` and `x.jpg` are files, `text:x.jpg` is words.

@@ -103,7 +103,10 @@ def status_text(status: Status) -> str:
         ("model", status.model),
         ("photos", f"{status.files:,} files, {status.contents:,} distinct, {status.vectors:,} vectors"),
         ("gone", f"{status.gone:,} files" + (" (forget them with: glimpse prune)" if status.gone else "")),
-        ("unreadable", f"{status.failures:,}" + (" (list: glimpse status --errors)" if status.failures else "")),
+        (
+            "unreadable",
+            f"{status.failures:,}" + (" (list: glimpse status --errors)" if status.failures else ""),
+        ),
     ]
     rows += [("folder", printable(root)) for root in status.roots]
     if run := status.last_run:

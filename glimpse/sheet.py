@@ -66,7 +66,9 @@ def _figure(hit: Hit) -> str:
         shown = f'<img alt="{short}" src="data:image/webp;base64,{picture}">'
     except MediaError as error:
         shown = f'<span class="none">{html.escape(str(error))}</span>'
-    return f'<figure title="{name}"><div>{shown}</div><figcaption><b>{hit.score:.3f}</b> {short}</figcaption></figure>'
+    return (
+        f'<figure title="{name}"><div>{shown}</div><figcaption><b>{hit.score:.3f}</b> {short}</figcaption></figure>'
+    )
 
 
 def _clean(text: str) -> str:

@@ -58,7 +58,7 @@ class Missing:
                 self._by_digest.setdefault(known.digest, []).append(key)
 
     def take_same_file(self, stat: FileStat) -> KnownFile | None:
-        """Return, once, the missing file with this very inode, size and time: renamed, so there is nothing to read."""
+        """Return, once, the missing file with this very inode, size and time: renamed, nothing to read."""
         return self._files.pop(self._by_stat.pop(stat, (0, b"")), None)
 
     def take_same_content(self, digest: bytes) -> KnownFile | None:

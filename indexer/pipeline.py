@@ -130,9 +130,16 @@ class _Run:
             vector = vectors.pop(read.digest, None) if read.digest else None
             rows.append(
                 Taken(
-                    read.job.root_id, read.job.path, read.stat, file_id,
-                    read.digest, read.size, vector, read.failure, read.retry,
-                )  # fmt: skip
+                    read.job.root_id,
+                    read.job.path,
+                    read.stat,
+                    file_id,
+                    read.digest,
+                    read.size,
+                    vector,
+                    read.failure,
+                    read.retry,
+                )
             )
             outcomes.append(outcome)
         self.library.commit(self.space_id, rows)
@@ -142,7 +149,9 @@ class _Run:
 
     def _encode(self, batch: Sequence[Read]) -> dict[bytes, Vector]:
         """Encode each new content of a batch once."""
-        new = {r.digest: r.pixels for r in batch if r.digest and r.pixels is not None and r.digest not in self.encoded}
+        new = {
+            r.digest: r.pixels for r in batch if r.digest and r.pixels is not None and r.digest not in self.encoded
+        }
         if not new:
             return {}
         rows = self.encoder.encode_images(np.stack(list(new.values())))
@@ -184,10 +193,10 @@ class _Run:
             if not path.exists():
                 raise GlimpseError(f"there is no file or folder {path}")
         taken: list[bytes] = []
-        for path in sorted({os.path.abspath(os.fsencode(path)) for path in paths}):  # parents come first
-            if not any(path.startswith(os.path.join(parent, b"")) for parent in taken):
-                taken.append(path)
-                yield self._place(path)
+        for full in sorted({os.path.abspath(os.fsencode(path)) for path in paths}):  # parents come first
+            if not any(full.startswith(os.path.join(parent, b"")) for parent in taken):
+                taken.append(full)
+                yield self._place(full)
 
     def _place(self, path: bytes) -> tuple[int, bytes, bytes]:
         roots = self.library.roots()

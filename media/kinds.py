@@ -9,16 +9,30 @@ PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
 """Pillow's names of the formats that are decoded; everything else stays shut."""
 
 PHOTO_EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .tif .tiff .bmp .dib .avif .mpo".split()
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif"]
 )
 """A file with such a name that is no photo is a failure worth telling."""
 
+_HEIC = (".heic", ".heif", ".hif")
+_RAW = (
+    ".dng",
+    ".cr2",
+    ".cr3",
+    ".crw",
+    ".nef",
+    ".nrw",
+    ".arw",
+    ".srf",
+    ".sr2",
+    ".raf",
+    ".rw2",
+    ".orf",
+    ".pef",
+    ".srw",
+)
 LATER_EXTENSIONS = {
-    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC photos are not supported yet"),
-    **dict.fromkeys(
-        ".dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .raf .rw2 .orf .pef .srw .3fr .iiq".split(),
-        "RAW photos are not supported yet",
-    ),
+    **dict.fromkeys(_HEIC, "HEIC photos are not supported yet"),
+    **dict.fromkeys(_RAW, "RAW photos are not supported yet"),
 }
 """Photos that this version cannot read; RAW must not reach the TIFF reader, which would see its preview."""
 

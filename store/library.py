@@ -287,11 +287,9 @@ def _write_files(db: Connection, content_ids: dict[bytes, int], batch: Sequence[
     for rows in (changed, troubled):
         if rows:
             names = [name for name in rows[0] if name != "key"]
-            values = {name: bindparam(f"new_{name}") for name in names}
+            values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
             statement = update(files).where(files.c.id == bindparam("key")).values(values)
-            db.execute(
-                statement, [{"key": row["key"], **{f"new_{n}": row[n] for n in names}} for row in rows]
-            )
+            db.execute(statement, [{"key": row["key"], **{f"new_{n}": row[n] for n in names}} for row in rows])
 
 
 def _parts(ids: list[Any]) -> Iterator[list[Any]]:
@@ -324,5 +322,3 @@ def _engine(database: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
-
-

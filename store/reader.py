@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -83,9 +84,7 @@ class Reader:
 
     def vectors(self, space: StoredSpace, after: int = 0) -> tuple[Ids, Halves]:
         """Return ids, ascending, and vectors of all rows whose id is above `after`."""
-        rows = self._rows(
-            "SELECT id, vector FROM vectors WHERE space_id = ? AND id > ? ORDER BY id", space.id, after
-        )
+        rows = self._rows("SELECT id, vector FROM vectors WHERE space_id = ? AND id > ? ORDER BY id", space.id, after)
         return _matrix(rows, space.dim)
 
     def vectors_by_id(self, space: StoredSpace, ids: Iterable[int]) -> tuple[Ids, Halves]:
@@ -157,11 +156,11 @@ class Reader:
     def _count(self, what: str, *values: object) -> int:
         return int(self._rows(f"SELECT count(*) FROM {what}", *values)[0][0])  # noqa: S608 (our own words)
 
-    def _rows(self, sql: str, *values: object) -> list[tuple[object, ...] | object]:
+    def _rows(self, sql: str, *values: object) -> list[Any]:
         with explain(self.folder):
             return self._db.execute(sql, values).fetchall()
 
-    def _where_in(self, sql: str, ids: Iterable[int], *values: object) -> Iterator[tuple[object, ...]]:
+    def _where_in(self, sql: str, ids: Iterable[int], *values: object) -> Iterator[Any]:
         """Run `sql (?, ?, ...)` over ids in parts, since SQLite limits the variables of a statement."""
         wanted = [int(i) for i in ids]
         for start in range(0, len(wanted), _MANY):
@@ -187,9 +186,7 @@ def _connect(folder: Path) -> sqlite3.Connection:
                 f"{folder} cannot be written to and was not closed cleanly; "
                 f"run any glimpse command once where it can be written to"
             ) from None
-        return sqlite3.connect(
-            f"{uri}&immutable=1", uri=True, check_same_thread=False, isolation_level=None
-        )
+        return sqlite3.connect(f"{uri}&immutable=1", uri=True, check_same_thread=False, isolation_level=None)
 
 
 def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Halves]:

@@ -5,6 +5,7 @@ name says what it was made from, so that a stale or damaged one is never trusted
 """
 
 import contextlib
+import mmap
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +25,7 @@ def _refuse_two_faiss() -> None:
     spec = find_spec("faiss")
     places = spec.submodule_search_locations if spec else None
     # A look at the folder: importlib.metadata would cost a search 20 ms.
-    names = os.listdir(Path(places[0]).parent) if places else []  # noqa: PTH208
+    names = os.listdir(Path(places[0]).parent) if places else []
     found = {name.partition("-")[0] for name in names if name.startswith("faiss_") and name.endswith(".dist-info")}
     if {"faiss_cpu", "faiss_gpu"} <= found:
         raise GlimpseError(
@@ -187,4 +188,5 @@ class VectorIndex:
 
 def _checksum(path: Path) -> str:
     """Return XXH3-64 over the whole file: 100,000 vectors take some 10 ms, and a flipped bit is noticed."""
-    return xxhash.xxh3_64_hexdigest(np.memmap(path, dtype=np.uint8, mode="r"))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return xxhash.xxh3_64_hexdigest(content)

@@ -7,6 +7,7 @@ from sqlalchemy.engine import Engine
 
 from store.names import NEWEST, check_version
 
+
 def migrate(engine: Engine, folder: Path) -> None:
     """Run the migrations that a database lacks; raises LibraryError if it is newer than that."""
     with engine.connect() as db:

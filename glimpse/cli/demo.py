@@ -14,7 +14,10 @@ TAGGED = "cat.png"
 @click.option("--sheet", metavar="FILE.html", type=click.Path(path_type=Path), help="Where the page of results goes.")
 @click.option("--open", "open_", is_flag=True, help="Show the page in the browser.")
 @click.option(
-    "--library", metavar="DIR", type=click.Path(path_type=Path), help="A folder for the demonstration's library."
+    "--library",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A folder for the demonstration's library.",
 )
 def demo(sheet: Path | None, open_: bool, library: Path | None) -> None:
     """Index the photos that come with Glimpse, search them, suggest tags, and write a page to look at.

@@ -24,7 +24,12 @@ def models(json_: bool) -> None:
             continue
         ready = preset.loader is not None
         if json_:
-            row = {"name": preset.name, "ready": ready, "default": preset.name == DEFAULT, "what": preset.what}
+            row = {
+                "name": preset.name,
+                "ready": ready,
+                "default": preset.name == DEFAULT,
+                "what": preset.what,
+            }
             render.emit(json.dumps({**row, "licence": preset.licence, "megabytes": preset.megabytes}))
             continue
         state = "ready" if ready else "comes with the next version"

@@ -23,7 +23,12 @@ json_option = click.option("--json", "json_", is_flag=True, help="Print JSON, fo
 def count_option(default: int) -> Callable[[F], F]:
     """Return `-k`, how many results."""
     return click.option(
-        "-k", "--count", type=click.IntRange(min=1), default=default, show_default=True, help="How many at most."
+        "-k",
+        "--count",
+        type=click.IntRange(min=1),
+        default=default,
+        show_default=True,
+        help="How many at most.",
     )
 
 

@@ -1,7 +1,7 @@
 """`glimpse search`, and how hits are shown."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,7 +24,7 @@ def search(
     library: Path | None,
     model: str | None,
     count: int,
-    **shown: bool,
+    **shown: Any,
 ) -> int:
     """Find photos by words, by a picture, or by a sum of both; best first.
 
@@ -52,9 +52,7 @@ def note_stage(progress: "Progress") -> None:
     render.note(f"{progress.stage} ...")
 
 
-def show(
-    hits: "list[Hit]", title: str, paths: bool, null: bool, json_: bool, sheet: Path | None, open_: bool
-) -> int:
+def show(hits: "list[Hit]", title: str, paths: bool, null: bool, json_: bool, sheet: Path | None, open_: bool) -> int:
     """Print hits in the form that was asked for and write the sheet; returns the exit code."""
     from glimpse import render
 

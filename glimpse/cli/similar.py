@@ -1,6 +1,7 @@
 """`glimpse similar`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,7 +13,7 @@ from glimpse.defaults import settings
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @hits_options
-def similar(file: Path, library: Path | None, model: str | None, count: int, **shown: bool) -> int:
+def similar(file: Path, library: Path | None, model: str | None, count: int, **shown: Any) -> int:
     """Find the photos most like the picture FILE, which need not be in the library; best first.
 
     \b
