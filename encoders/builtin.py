@@ -109,7 +109,11 @@ def _plain(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def export_folder(cache: Path) -> Path:
+    """Return where the exported towers lie: one folder per weights, recipe and runtime."""
+    return cache / "models" / f"builtin-{REVISION}-ort{onnxruntime.__version__}"
+
+
 def load(cache: Path, progress: ProgressCallback | None = None) -> BuiltinEncoder:
     """Load the built-in model, exporting its towers to `cache` the first time; raises ModelError."""
-    folder = cache / "models" / f"builtin-{REVISION}-ort{onnxruntime.__version__}"
-    return BuiltinEncoder(ensure_export("encoders.builtin_export", folder, progress))
+    return BuiltinEncoder(ensure_export("encoders.builtin_export", export_folder(cache), progress))

@@ -1,6 +1,7 @@
 """What people and programs see: results on stdout, everything else on stderr."""
 
 import json
+import os
 import sys
 import time
 from datetime import datetime
@@ -19,10 +20,17 @@ LINE_SECONDS = 10.0
 
 
 def emit(text: str, end: str = "\n") -> None:
-    """Write a result to stdout; names that are not UTF-8 come out as the bytes they are."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write((text + end).encode("utf-8", "surrogateescape"))
-    sys.stdout.buffer.flush()
+    """Write a result to stdout; names that are not UTF-8 come out as the bytes they are.
+
+    Ends the program, without complaint, when the reader (head, less) has seen enough.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write((text + end).encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would fail too
+        sys.exit(0)
 
 
 def note(text: str) -> None:

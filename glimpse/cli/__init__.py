@@ -55,7 +55,6 @@ def run() -> int:
     """Run the command line and return the exit code."""
     try:
         code = cli.main(prog_name="glimpse", standalone_mode=False)
-        sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except click.ClickException as error:
         error.show()
@@ -64,10 +63,6 @@ def run() -> int:
         return _fail(str(error))
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; nothing may be flushed into the closed pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except Exception as error:
         if os.environ.get("GLIMPSE_DEBUG"):
             raise

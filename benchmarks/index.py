@@ -1,0 +1,102 @@
+"""Measure indexing, end to end, against the least that it can do.
+
+    python benchmarks/index.py [--photos DIR] [--count 300] [--runs 3]
+
+Without --photos, makes `count` JPEGs of 12 megapixels (3 MB each) out of data/demo: enlarged, with grain, no two with
+the same bytes. In turn, as whole processes: `glimpse index` into a new library, the same with nothing changed, and
+benchmarks/standalone.py, once with Pillow (draft) and onnxruntime, once with the decoding alone. Wall and CPU seconds
+(user and system, all threads) are the kernel's figures for each process, memory the largest resident set.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from core.resources import data_path
+from encoders.builtin import export_folder
+from encoders.runtime import ensure_export
+from glimpse.defaults import settings
+
+SCENES = 12
+
+
+@dataclass(frozen=True)
+class Usage:
+    wall: float
+    cpu: float
+    megabytes: float
+
+
+def make_photos(folder: Path, count: int) -> None:
+    """Write photos that cost a decoder what a phone's cost; the tail behind the image makes each one's bytes unique."""
+    rng = np.random.default_rng(0)
+    sources = sorted(path for path in data_path("demo").iterdir() if path.suffix in (".png", ".jpg"))
+    folder.mkdir(parents=True)
+    for number in range(min(SCENES, count)):
+        with Image.open(sources[number % len(sources)]) as image:
+            large = np.asarray(image.convert("RGB").resize((4032, 3024), Image.Resampling.BICUBIC), dtype=np.int16)
+        grain = rng.normal(0, 6, large.shape[:2] + (1,)).astype(np.int16)
+        path = folder / f"scene{number}.jpg"
+        Image.fromarray(np.clip(large + grain, 0, 255).astype(np.uint8)).save(path, quality=90)
+    scenes = [path.read_bytes() for path in sorted(folder.iterdir())]
+    for number in range(SCENES, count):
+        (folder / f"photo{number:05}.jpg").write_bytes(scenes[number % len(scenes)] + str(number).encode())
+
+
+def measure(command: list[str]) -> Usage:
+    started = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"{command} ended with {os.waitstatus_to_exitcode(status)}")
+    return Usage(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    graph = str(ensure_export("encoders.builtin_export", export_folder(settings().cache)).path("image.onnx"))
+    with tempfile.TemporaryDirectory() as scratch:
+        photos = options.photos or Path(scratch, "photos")
+        if options.photos is None:
+            make_photos(photos, options.count)
+        files = [path for path in photos.rglob("*") if path.is_file()]
+        megabytes = sum(path.stat().st_size for path in files) / 1e6
+        print(f"{len(files)} files, {megabytes:,.0f} MB, {os.cpu_count()} processors, {options.runs} runs in turn, medians")
+        script = str(Path(sys.executable).with_name("glimpse"))
+        standalone = [sys.executable, str(Path(__file__).with_name("standalone.py"))]
+        results: dict[str, list[Usage]] = {}
+        for turn in range(options.runs):
+            library = str(Path(scratch, f"library{turn}"))
+            index = [script, "index", str(photos), "--library", library]
+            for name, command in (
+                ("glimpse index", index),
+                ("glimpse index, nothing changed", index),
+                ("Pillow (draft) + onnxruntime", [*standalone, "embed", graph, str(photos)]),
+                ("decoding alone, a pool of threads", [*standalone, "decode", graph, str(photos)]),
+            ):
+                results.setdefault(name, []).append(measure(command))
+    print(f"{'':36}{'photos/s':>9}{'CPU ms/photo':>14}{'processors':>12}{'MB':>7}")
+    for name, usages in results.items():
+        wall, cpu, memory = (statistics.median(getattr(u, key) for u in usages) for key in ("wall", "cpu", "megabytes"))
+        print(f"{name:36}{len(files) / wall:9.1f}{cpu / len(files) * 1000:14.1f}{cpu / wall:12.2f}{memory:7.0f}")
+    ours, _, least, decoding = results.values()
+    cpu_ratio = statistics.median(a.cpu / b.cpu for a, b in zip(ours, least, strict=True))
+    use_ratio = statistics.median((a.cpu / a.wall) / (b.cpu / b.wall) for a, b in zip(ours, decoding, strict=True))
+    print(f"CPU time against the least: {cpu_ratio:.2f}   processor use against decoding alone: {use_ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
