@@ -1,8 +1,8 @@
 """Make the page behind docs/demo.md: what the built-in model finds in data/demo, good and bad.
 
-    python benchmarks/demo_sheet.py demo.html
-    chromium --headless --no-sandbox --hide-scrollbars --screenshot=demo.png --window-size=1000,2960 demo.html
-    python -c "from PIL import Image; Image.open('demo.png').convert('RGB').save('docs/demo.webp', quality=70)"
+python benchmarks/demo_sheet.py demo.html
+chromium --headless --no-sandbox --hide-scrollbars --screenshot=demo.png --window-size=1000,2960 demo.html
+python -c "from PIL import Image; Image.open('demo.png').convert('RGB').save('docs/demo.webp', quality=70)"
 """
 
 import sys

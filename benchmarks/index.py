@@ -37,14 +37,14 @@ class Usage:
 
 
 def make_photos(folder: Path, count: int) -> None:
-    """Write photos that cost a decoder what a phone's cost; the tail behind the image makes each one's bytes unique."""
+    """Write photos that cost a decoder what a phone's do; a tail behind the image makes the bytes unique."""
     rng = np.random.default_rng(0)
     sources = sorted(path for path in data_path("demo").iterdir() if path.suffix in (".png", ".jpg"))
     folder.mkdir(parents=True)
     for number in range(min(SCENES, count)):
         with Image.open(sources[number % len(sources)]) as image:
             large = np.asarray(image.convert("RGB").resize((4032, 3024), Image.Resampling.BICUBIC), dtype=np.int16)
-        grain = rng.normal(0, 6, large.shape[:2] + (1,)).astype(np.int16)
+        grain = rng.normal(0, 6, (*large.shape[:2], 1)).astype(np.int16)
         path = folder / f"scene{number}.jpg"
         Image.fromarray(np.clip(large + grain, 0, 255).astype(np.uint8)).save(path, quality=90)
     scenes = [path.read_bytes() for path in sorted(folder.iterdir())]
@@ -74,7 +74,7 @@ def main() -> None:
             make_photos(photos, options.count)
         files = [path for path in photos.rglob("*") if path.is_file()]
         megabytes = sum(path.stat().st_size for path in files) / 1e6
-        print(f"{len(files)} files, {megabytes:,.0f} MB, {os.cpu_count()} processors, {options.runs} runs in turn, medians")
+        print(f"{len(files)} files, {megabytes:,.0f} MB, {os.cpu_count()} processors, medians of {options.runs} runs")
         script = str(Path(sys.executable).with_name("glimpse"))
         standalone = [sys.executable, str(Path(__file__).with_name("standalone.py"))]
         results: dict[str, list[Usage]] = {}
@@ -90,7 +90,9 @@ def main() -> None:
                 results.setdefault(name, []).append(measure(command))
     print(f"{'':36}{'photos/s':>9}{'CPU ms/photo':>14}{'processors':>12}{'MB':>7}")
     for name, usages in results.items():
-        wall, cpu, memory = (statistics.median(getattr(u, key) for u in usages) for key in ("wall", "cpu", "megabytes"))
+        wall, cpu, memory = (
+            statistics.median(getattr(u, key) for u in usages) for key in ("wall", "cpu", "megabytes")
+        )
         print(f"{name:36}{len(files) / wall:9.1f}{cpu / len(files) * 1000:14.1f}{cpu / wall:12.2f}{memory:7.0f}")
     ours, _, least, decoding = results.values()
     cpu_ratio = statistics.median(a.cpu / b.cpu for a, b in zip(ours, least, strict=True))

