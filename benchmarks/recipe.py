@@ -79,7 +79,7 @@ def main() -> None:
         logits = (seen[fit] @ weights.T + bias) / (norms / norms.mean()) ** hubs / heat
         logits[logits < np.sort(logits, axis=1)[:, [-top]]] = -np.inf
         odds = np.exp(logits - logits.max(1, keepdims=True))
-        block = unit((odds / odds.sum(1, keepdims=True)) @ (half_whitened(rows, whiten) if whiten else rows))
+        block = unit(((odds / odds.sum(1, keepdims=True)) @ half_whitened(rows, whiten)).astype(np.float32))
         visual = unit(seen[fit] @ leading.T)
         images = np.hstack([block * share**0.5, visual * (1 - share) ** 0.5])
         ranks = text_ranks(corpus, unit(sum(asked[:queries]) - queries * centre) @ block.T)
@@ -89,7 +89,7 @@ def main() -> None:
         print(f"{name:52}" + "".join(f"{r:7.3f}" for r in found) + f"{log_rank:9.3f}{near:8.3f}")
 
     print(f"{'':52}{'R@1':>7}{'R@5':>7}{'R@10':>7}{'log rank':>9}{'p@5':>8}")
-    n, b = sentences(names), unit(sentences(names) + sentences(defined))
+    n, b = sentences(names), unit((sentences(names) + sentences(defined)).astype(np.float32))
     row("plain ConSE: names, T 1, one query wording", sentences(plain), heat=1, hubs=0, whiten=0, queries=1, share=1)
     row("names with article, T 2, one query wording", n, hubs=0, whiten=0, queries=1)
     row("+ definitions", b, hubs=0, whiten=0, queries=1)

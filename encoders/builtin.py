@@ -64,7 +64,8 @@ class BuiltinEncoder:
         self._text_tower = pool.submit(self._open_text)
         pool.shutdown(wait=False)
         self._image_session: InferenceSession | None = None
-        self._centre = np.load(export.path("centre.npy"))
+        with export.reading():
+            self._centre = np.load(export.path("centre.npy"))
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         """Encode photos of shape (n, 224, 224, 3) into unit rows of shape (n, 512)."""
@@ -76,9 +77,11 @@ class BuiltinEncoder:
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Encode texts, each in two wordings that are averaged, into unit rows of shape (n, 512)."""
         worded = [wording.format(_plain(text)) for text in texts for wording in QUERY_WORDINGS]
+        rows = np.zeros((len(texts), self.space.dim), dtype=np.float32)
+        if not worded:
+            return rows
         sentences = [self._sentences(worded[i : i + _TEXT_BATCH]) for i in range(0, len(worded), _TEXT_BATCH)]
         means = np.concatenate(sentences).reshape(len(texts), len(QUERY_WORDINGS), -1).mean(axis=1)
-        rows = np.zeros((len(texts), self.space.dim), dtype=np.float32)
         rows[:, :SEMANTIC_DIM] = unit(means - self._centre)
         return rows
 
@@ -98,13 +101,15 @@ class BuiltinEncoder:
     def _open_text(self) -> tuple[InferenceSession, Tokenizer, npt.NDArray[np.float16]]:
         """Open the text tower: its graph, its tokenizer, and the table of token embeddings beside them."""
         session = self._export.session("text.onnx", threads=1)
-        tokenizer = Tokenizer.from_file(str(self._export.path("tokenizer.json")))
-        tokenizer.enable_truncation(MAX_TOKENS)
-        return session, tokenizer, np.load(self._export.path("tokens.npy"), mmap_mode="r")
+        with self._export.reading():
+            tokenizer = Tokenizer.from_file(str(self._export.path("tokenizer.json")))
+            tokenizer.enable_truncation(MAX_TOKENS)
+            return session, tokenizer, np.load(self._export.path("tokens.npy"), mmap_mode="r")
 
 
 def _plain(text: str) -> str:
     """Lower the first letter of a sentence and drop its full stop, as in a caption."""
+    text = text.encode(errors="replace").decode()  # a command line may hold bytes that are no UTF-8
     text = text.strip().rstrip(".")
     return text[:1].lower() + text[1:]
 

@@ -1,9 +1,13 @@
 """Run exported towers without torch: make the export once, in a child process, and open its graphs."""
 
+import atexit
+import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,8 @@ MANIFEST = "manifest.json"
 _CHILD = (
     "import sys, importlib; sys.path.insert(0, sys.argv[1]); importlib.import_module(sys.argv[2]).export(sys.argv[3])"
 )
+
+_OURS = f"{ModelError.__module__}.{ModelError.__name__}: "
 
 
 class Export:
@@ -39,7 +45,16 @@ class Export:
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        return onnxruntime.InferenceSession(str(self.path(name)), options, providers=["CPUExecutionProvider"])
+        with self.reading():
+            return onnxruntime.InferenceSession(str(self.path(name)), options, providers=["CPUExecutionProvider"])
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Name what a file of the right size and the wrong contents makes its reader raise."""
+        try:
+            yield
+        except Exception as error:  # every reader has its own
+            raise ModelError(f"the model in {self.folder} is damaged; delete that folder, it is made anew") from error
 
 
 def ensure_export(exporter: str, folder: Path, progress: ProgressCallback | None = None) -> Export:
@@ -57,19 +72,19 @@ def ensure_export(exporter: str, folder: Path, progress: ProgressCallback | None
         progress(Progress("preparing the model (once, about half a minute)"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
             return _opened(folder) or _made(exporter, folder)
-    except (PermissionError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        return _made(exporter, Path(tempfile.mkdtemp(prefix="glimpse-")) / folder.name)
+    except OSError:
+        place = tempfile.mkdtemp(prefix="glimpse-")
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        return _made(exporter, Path(place, folder.name))
 
 
 def _opened(folder: Path) -> Export | None:
     """Return the export if it is whole."""
     try:
         return Export(folder)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -85,7 +100,7 @@ def _made(exporter: str, folder: Path) -> Export:
         child = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if child.returncode != 0:
             last = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-            raise ModelError(f"the model could not be prepared: {last}")
+            raise ModelError(f"the model could not be prepared: {last.removeprefix(_OURS)}")
         if folder.exists():
             folder.rename(Path(scratch, "damaged"))
         target.rename(folder)

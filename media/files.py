@@ -1,7 +1,9 @@
 """Read a file once: its bytes, their hash, and the stat they belong to."""
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import xxhash
@@ -29,12 +31,7 @@ def read_file(path: str | bytes) -> FileBytes:
     taken. Raises TemporaryMediaError where the next run may succeed, else MediaError.
     """
     try:
-        # O_NONBLOCK: opening a FIFO would wait for a writer for ever.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        raise TemporaryMediaError(_why(error)) from error
-    try:
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
+        with _opened(path) as descriptor:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
                 raise MediaError("not a regular file")
@@ -42,7 +39,7 @@ def read_file(path: str | bytes) -> FileBytes:
                 raise MediaError("the file is empty (0 bytes)")
             if before.st_size > MAX_BYTES:
                 raise MediaError(f"the file is larger than {MAX_BYTES >> 30} GB")
-            data = file.read(before.st_size + 1)
+            data = os.read(descriptor, before.st_size + 1)
             after = os.fstat(descriptor)
     except OSError as error:
         raise TemporaryMediaError(_why(error)) from error
@@ -54,13 +51,18 @@ def read_file(path: str | bytes) -> FileBytes:
 def read_head(path: str | bytes, count: int) -> bytes:
     """Return the first bytes of a regular file, or nothing where it cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with _opened(path) as descriptor:
+            return os.read(descriptor, count) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
     except OSError:
         return b""
+
+
+@contextlib.contextmanager
+def _opened(path: str | bytes) -> Iterator[int]:
+    """Open a file for reading; without O_NONBLOCK, a FIFO would wait for a writer for ever."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        return os.read(descriptor, count) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
-    except OSError:
-        return b""
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -3,7 +3,8 @@
 import contextlib
 import io
 import threading
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,6 +15,8 @@ from media.kinds import HEAD_BYTES, LATER_EXTENSIONS, PHOTO_FORMATS, extension, 
 
 # Pillow's own limit (179 megapixels) refuses phone photos of 200; ours below depend on the format.
 Image.MAX_IMAGE_PIXELS = None
+# Its remarks on odd metadata are for programmers; set once, since catch_warnings is not safe with threads.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 MEGAPIXELS_DRAFT = 2_000
 """Limit for baseline JPEGs, which are decoded at a fraction of their size."""
 MEGAPIXELS_WHOLE = 200
@@ -35,6 +38,8 @@ _TRANSPOSE = {
 }
 _KEEPS_SIDES = {Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM}
 _ORIENTATION = 0x0112
+_JPEG = ("JPEG", "MPO")
+"""An MPO is a JPEG with further ones behind it: depth, or the other eye."""
 
 _BIG_PIXELS = 24_000_000
 _one_big_photo = threading.Lock()
@@ -43,10 +48,11 @@ _one_big_photo = threading.Lock()
 
 def check_photo(data: bytes, name: str) -> str:
     """Return the format of a photo's bytes; `name` only serves for the reason in the MediaError."""
-    later = LATER_EXTENSIONS.get(extension(name))
-    if later:
-        raise MediaError(later)
     kind = sniff(data[:HEAD_BYTES])
+    if kind is None or kind == "TIFF":
+        later = LATER_EXTENSIONS.get(extension(name))
+        if later:
+            raise MediaError(later)
     if kind is None:
         raise MediaError(f"not a photo in a known format ({', '.join(PHOTO_FORMATS)})")
     return kind
@@ -59,21 +65,15 @@ def decode_photo(data: bytes, name: str, want: ImageInput) -> tuple[Pixels, tupl
     Raises MediaError with the reason.
     """
     with _opened(data, name) as image:
-        small, full_size = _shrunk(image, min if want.fit is Fit.CROP else max, want.size)
-    box = (want.size, want.size)
-    if want.fit is Fit.LETTERBOX:
-        square = ImageOps.pad(small, box, Image.Resampling.BICUBIC, color=WHITE)
-    elif want.fit is Fit.CROP:
-        square = ImageOps.fit(small, box, Image.Resampling.BICUBIC)
-    else:
-        square = small.resize(box, Image.Resampling.BICUBIC)
+        small, full_size = _shrunk(image, want.fit, want.size)
+    square = ImageOps.pad(small, (want.size, want.size), color=WHITE) if want.fit is Fit.LETTERBOX else small
     return np.asarray(square, dtype=np.uint8), full_size
 
 
 def thumbnail(data: bytes, name: str, size: int) -> bytes:
     """Return the photo as a WebP whose longer side is at most `size` px; raises MediaError."""
     with _opened(data, name) as image:
-        small, _ = _shrunk(image, max, min(size, max(image.size)))
+        small, _ = _shrunk(image, Fit.LETTERBOX, min(size, max(image.size)))
         out = io.BytesIO()
         small.save(out, "WEBP", quality=80)
     return out.getvalue()
@@ -96,34 +96,45 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
 def _check_size(image: Image.Image) -> None:
     """Refuse a photo that would not fit into memory, from its header alone."""
     width, height = image.size
-    scalable = image.format == "JPEG" and not image.info.get("progressive")
+    scalable = image.format in _JPEG and not image.info.get("progressive")
     limit = MEGAPIXELS_DRAFT if scalable else MEGAPIXELS_WHOLE
     if width * height > limit * 1_000_000:
         raise MediaError(f"{width} x {height} pixels are more than the limit of {limit} megapixels")
 
 
-def _shrunk(
-    image: Image.Image, side: Callable[[tuple[int, int]], int], wanted: int
-) -> tuple[Image.Image, tuple[int, int]]:
-    """Shrink (or grow) so that the side chosen (`max` or `min`) is `wanted` px, then turn upright, over white.
+def _shrunk(image: Image.Image, fit: Fit, wanted: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Shrink (or grow) to a square of `wanted` px, or to that longer side for a letterbox; upright, over white.
 
     Shrinking comes first: it makes turning and colour work cheap. Returns also the upright size of the original.
     """
     full = image.size
-    draft = min(1.0, max(DRAFT_FACTOR * wanted, DRAFT_MINIMUM) / side(full))
+    side = max(full) if fit is Fit.LETTERBOX else min(full)
+    draft = min(1.0, max(DRAFT_FACTOR * wanted, DRAFT_MINIMUM) / side)
     image.draft("RGB", (max(1, int(full[0] * draft)), max(1, int(full[1] * draft))))
     with _one_big_photo if image.size[0] * image.size[1] > _BIG_PIXELS else contextlib.nullcontext():
         image.load()
-        if image.format != "JPEG":
+        if image.format not in _JPEG:
             full = image.size  # Pillow turns a TIFF upright while it loads it
-        scale = wanted / side(image.size)
-        size = max(1, round(image.size[0] * scale)), max(1, round(image.size[1] * scale))
-        small = _plain(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+        size, part = _target(image.size, fit, wanted)
+        small = _plain(image).resize(size, Image.Resampling.BICUBIC, part, reducing_gap=3.0)
     turn = _TRANSPOSE.get(_orientation(image))
     if turn is not None:
         small = small.transpose(turn)
     swapped = turn is not None and turn not in _KEEPS_SIDES
     return _over_white(small), (full[1], full[0]) if swapped else full
+
+
+def _target(
+    size: tuple[int, int], fit: Fit, wanted: int
+) -> tuple[tuple[int, int], tuple[float, float, float, float] | None]:
+    """Return the size to shrink to, and the part (left, top, right, bottom) of the photo to take, None for all."""
+    width, height = size
+    if fit is Fit.LETTERBOX:
+        scale = wanted / max(size)
+        return (max(1, round(width * scale)), max(1, round(height * scale))), None
+    short = min(size)
+    left, top = (width - short) / 2, (height - short) / 2
+    return (wanted, wanted), (left, top, left + short, top + short) if fit is Fit.CROP else None
 
 
 def _orientation(image: Image.Image) -> int:
@@ -136,16 +147,18 @@ def _orientation(image: Image.Image) -> int:
 
 def _plain(image: Image.Image) -> Image.Image:
     """Return the image in a mode that can be resized and shown: L, RGB, LA or RGBA."""
+    if image.mode in ("1", "L", "RGB") and "transparency" in image.info:
+        return image.convert("RGBA")
     if image.mode in ("L", "RGB", "LA", "RGBA"):
-        transparent = "transparency" in image.info and image.mode in ("L", "RGB")
-        return image.convert("RGBA") if transparent else image
+        return image
     if image.mode in ("P", "PA"):
         return image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
     if image.mode.startswith(("I", "F")):
-        # convert("L") would clip 16 bits to white.
-        values = np.asarray(image, dtype=np.float32)
-        top = 65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0)
-        return Image.fromarray(np.clip(values / top * 255.0, 0, 255).astype(np.uint8))
+        # convert("L") would clip 16 bits to white. In place: these are large.
+        values = np.array(image, dtype=np.float32)
+        np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
+        values *= 255.0 / (65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0))
+        return Image.fromarray(values.clip(0, 255, out=values).astype(np.uint8))
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
