@@ -91,6 +91,8 @@ def _opened(folder: Path) -> Export | None:
 def _made(exporter: str, folder: Path) -> Export:
     """Run the exporter beside `folder`, then move the result there in one step."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{folder.name}-*"):  # by an export that was killed; we hold the lock
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
         target = Path(scratch, "new")
         target.mkdir()

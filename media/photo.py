@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from core.errors import MediaError
 from core.types import Fit, ImageInput, Pixels
@@ -38,6 +38,7 @@ _TRANSPOSE = {
 }
 _KEEPS_SIDES = {Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM}
 _ORIENTATION = 0x0112
+_SRGB = ImageCms.createProfile("sRGB")
 _JPEG = ("JPEG", "MPO")
 """An MPO is a JPEG with further ones behind it: depth, or the other eye."""
 
@@ -117,6 +118,7 @@ def _shrunk(image: Image.Image, fit: Fit, wanted: int) -> tuple[Image.Image, tup
             full = image.size  # Pillow turns a TIFF upright while it loads it
         size, part = _target(image.size, fit, wanted)
         small = _plain(image).resize(size, Image.Resampling.BICUBIC, part, reducing_gap=3.0)
+    small = _srgb(small, image.info.get("icc_profile"))
     turn = _TRANSPOSE.get(_orientation(image))
     if turn is not None:
         small = small.transpose(turn)
@@ -146,10 +148,10 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Return the image in a mode that can be resized and shown: L, RGB, LA or RGBA."""
+    """Return the image in a mode that can be resized: L, RGB, LA, RGBA, or CMYK, whose profile comes later."""
     if image.mode in ("1", "L", "RGB") and "transparency" in image.info:
         return image.convert("RGBA")
-    if image.mode in ("L", "RGB", "LA", "RGBA"):
+    if image.mode in ("L", "RGB", "LA", "RGBA", "CMYK"):
         return image
     if image.mode in ("P", "PA"):
         return image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
@@ -160,6 +162,24 @@ def _plain(image: Image.Image) -> Image.Image:
         values *= 255.0 / (65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0))
         return Image.fromarray(values.clip(0, 255, out=values).astype(np.uint8))
     return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert from the photo's own colours (Display-P3, Adobe RGB, a printer's CMYK); a broken profile is ignored."""
+    if not profile or image.mode not in ("RGB", "RGBA", "CMYK"):
+        return image
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(own):
+            return image
+        alpha = image.getchannel("A") if image.mode == "RGBA" else None
+        plain = image.convert("RGB") if alpha else image
+        turned = ImageCms.profileToProfile(plain, own, _SRGB, outputMode="RGB")
+        if turned is not None and alpha:
+            turned.putalpha(alpha)
+        return turned or image
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image
 
 
 def _over_white(image: Image.Image) -> Image.Image:

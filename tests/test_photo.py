@@ -589,3 +589,41 @@ def test_a_thumbnail_is_never_larger_than_the_photo() -> None:
 def test_a_thumbnail_lies_on_white() -> None:
     with Image.open(io.BytesIO(thumbnail(saved(half_clear("RGB"), "PNG"), "photo", 64))) as image:
         assert np.asarray(image.convert("RGB"))[:, 40:].min() > 245
+
+
+def profile_with_red_and_green_exchanged() -> bytes:
+    """Return an ICC profile (version 2, matrix) of sRGB's primaries, the first two exchanged."""
+
+    def fixed(*values: float) -> bytes:
+        return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+    white, blue = (0.9642, 1.0, 0.8249), (0.1431, 0.0606, 0.7141)
+    red, green = (0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971)
+    name = b"exchanged"
+    desc = b"desc\0\0\0\0" + struct.pack(">I", len(name) + 1) + name + b"\0" + bytes(78)
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + bytes(2)
+    xyz = {b"wtpt": white, b"rXYZ": green, b"gXYZ": red, b"bXYZ": blue}
+    tags = {b"desc": desc + bytes(-len(desc) % 4), **{k: b"XYZ \0\0\0\0" + fixed(*v) for k, v in xyz.items()}}
+    tags |= {b"rTRC": curve, b"gTRC": curve, b"bTRC": curve}
+    table, body, offset = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for key, value in tags.items():
+        table += key + struct.pack(">II", offset + len(body), len(value))
+        body += value
+    size = 128 + len(table) + len(body)
+    header = struct.pack(">I4sI4s4s4s", size, b"\0\0\0\0", 0x02400000, b"mntr", b"RGB ", b"XYZ ").ljust(36, b"\0")
+    return (header + b"acsp").ljust(68, b"\0").ljust(68, b"\0") + fixed(*white) + bytes(48) + table + body
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_of_another_profile_become_srgb(mode: str) -> None:
+    out = io.BytesIO()
+    Image.new(mode, (64, 64), "red").save(out, "PNG", icc_profile=profile_with_red_and_green_exchanged())
+    pixels, _ = decode_photo(out.getvalue(), "wide.png", ImageInput(8, Fit.SQUASH))
+    assert np.abs(pixels[4, 4].astype(int) - (0, 255, 0)).max() < 12
+
+
+def test_a_broken_profile_is_ignored() -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(out, "PNG", icc_profile=b"no profile at all")
+    pixels, _ = decode_photo(out.getvalue(), "odd.png", ImageInput(8, Fit.SQUASH))
+    assert tuple(pixels[4, 4]) == (255, 0, 0)
