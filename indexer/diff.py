@@ -101,7 +101,10 @@ def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: Known
             return
     elif known.stat == stat:
         if known.failure is not None and not known.retry:
-            plan.failing.append((os.path.join(scan.root, path), known.failure))
+            if known.gone:  # it is back
+                plan.settled.append(("failed", Taken(scan.root_id, path, stat, known.id, failure=known.failure)))
+            else:
+                plan.failing.append((os.path.join(scan.root, path), known.failure))
             return
         if known.encoded and known.failure is None:
             if known.gone:  # it is back

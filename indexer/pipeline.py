@@ -91,7 +91,7 @@ class _Run:
     def scans(self, paths: Sequence[Path]) -> Iterator[Scan]:
         """Walk every path; those that cannot be seen are noted, and what is known of them is kept."""
         self.progress(Progress("reading folders"))
-        skip = os.fsencode(self.library.folder.absolute())
+        skip = os.path.abspath(os.fsencode(self.library.folder))
         for root_id, root, scope in self._places(paths):
             found = scan(root_id, root, scope, skip, self.stop)
             if not found.files and not found.odd and not found.unseen:
@@ -193,10 +193,12 @@ class _Run:
             if not path.exists():
                 raise GlimpseError(f"there is no file or folder {path}")
         taken: list[bytes] = []
-        for full in sorted({os.path.abspath(os.fsencode(path)) for path in paths}):  # parents come first
-            if not any(full.startswith(os.path.join(parent, b"")) for parent in taken):
+        all_paths = {os.path.abspath(os.fsencode(path)) for path in paths}
+        for full in sorted(all_paths, key=lambda path: path.split(b"/")):  # a folder, then all that is in it
+            if not (taken and full.startswith(os.path.join(taken[-1], b""))):
                 taken.append(full)
-                yield self._place(full)
+                self._place(full)  # makes a root that may take over an earlier one: a/b, then a/c.jpg
+        yield from map(self._place, taken)
 
     def _place(self, path: bytes) -> tuple[int, bytes, bytes]:
         roots = self.library.roots()

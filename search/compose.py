@@ -28,7 +28,7 @@ class Target:
         """Return the cosine to each photo, shape (n,), from stored unit rows, shape (n, dim)."""
         if self.image_mean is not None:
             rows = rows - self.image_mean
-            rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)  # fp16 rounds lengths too
         scores: Vector = (rows @ self.vector) * np.float32(self.scale)
         return scores
 

@@ -73,7 +73,7 @@ class Engine:
             ids, stored = self.reader.vectors_by_id(self.index.space, candidates)
             scores = target.scores(stored.astype(np.float32))
             hits = self._hits(ids, scores, own)
-            if len(hits) >= k or fetch >= len(self.index):
+            if len(hits) >= k or len(candidates) < fetch:  # enough, or no more
                 return hits[:k]
             fetch *= 4
 
@@ -94,11 +94,11 @@ class Engine:
 def open_engine(folder: Path, encoder: Encoder, cache: Path) -> Engine:
     """Open a library for search; raises LibraryError if its vectors were not made by this model."""
     reader = Reader(folder)
-    name, revision = encoder.space.name, encoder.space.revision
-    space = reader.space(name)
-    if space is None or space.revision != revision:
+    name = encoder.space.name
+    space = reader.space(name, encoder.space.revision)
+    if space is None:
+        which = "the model" if reader.space(name) is None else "this version of the model"
         reader.close()
-        which = "the model" if space is None else "this version of the model"
         raise LibraryError(
             f"the photos in {folder} were not indexed with {which} '{name}' yet; run: glimpse index --model {name}"
         )

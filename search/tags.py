@@ -1,5 +1,6 @@
 """Suggest tags for a photo: the words of a vocabulary that lie nearest to it."""
 
+import contextlib
 import csv
 import hashlib
 import os
@@ -49,15 +50,12 @@ class TagBank:
         """One unit row per tag, shape (n, dim)."""
         encoder = self._encoder
         version = hashlib.sha256(self._vocabulary.read_bytes()).hexdigest()[:8]
-        path = self._cache / "tags" / f"{encoder.space.key}-{version}.npy"
-        try:
-            rows: Vectors = np.load(path)
-            if rows.shape == (len(self.words), encoder.space.dim):
-                return rows
-        except (OSError, ValueError, EOFError):
-            pass
+        path = self._cache / "tags" / f"{encoder.space.key}-{version}.vectors"
+        kept = _kept(path)
+        if kept is not None:
+            return kept.reshape(len(self.words), encoder.space.dim)
         rows = encoder.encode_texts([word.tag for word in self.words])
-        _save(path, rows)
+        _keep(path, rows)
         return rows
 
     def mean(self) -> Vector:
@@ -106,13 +104,26 @@ def _broader(name: str, parents: dict[str, str]) -> set[str]:
     return above
 
 
-def _save(path: Path, rows: Vectors) -> None:
-    """Keep the vectors if the disk takes them; without, they are made again next time."""
+def _kept(path: Path) -> Vectors | None:
+    """Return the numbers in a file, None where it is missing or does not begin with the digest of what follows."""
     try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    size = hashlib.sha256().digest_size
+    whole = content[:size] == hashlib.sha256(content[size:]).digest()
+    return np.frombuffer(content, np.float32, offset=size) if whole else None
+
+
+def _keep(path: Path, rows: Vectors) -> None:
+    """Write the numbers to a file if the disk takes them; without, they are made again next time."""
+    content = np.ascontiguousarray(rows, np.float32).tobytes()
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, scratch = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            np.save(file, rows)
-        Path(scratch).replace(path)
-    except OSError:
-        pass
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(hashlib.sha256(content).digest() + content)
+            Path(scratch).replace(path)
+        finally:
+            Path(scratch).unlink(missing_ok=True)

@@ -71,19 +71,19 @@ class Library:
         with explain(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder / LOCK, timeout=0)
-        try:
-            with explain(folder):
+        with explain(folder):
+            try:
                 self._lock.acquire()
-        except Timeout as error:
-            raise LibraryBusyError(
-                f"another glimpse is writing to {folder}; wait until it has finished, or stop it"
-            ) from error
+            except Timeout as error:  # an OSError too
+                raise LibraryBusyError(
+                    f"another glimpse is writing to {folder}; wait until it has finished, or stop it"
+                ) from error
+        self._engine = _engine(folder / DATABASE)
         try:
             with explain(folder):
-                self._engine = _engine(folder / DATABASE)
                 migrate(self._engine, folder)
         except BaseException:
-            self._lock.release()
+            self.close()
             raise
 
     def close(self) -> None:

@@ -50,6 +50,8 @@ def _sentence(folder: Path, text: str) -> str:
             f"{folder / DATABASE} is damaged ({text}); put a copy back from a backup, "
             f"or move the folder away and index again"
         )
+    if "no such table" in text:
+        return f"there is no library in {folder} yet ({text}); make one with: glimpse index FOLDER"
     if "readonly" in text or "unable to open" in text:
         return f"cannot write to {folder / DATABASE}: {text}"
     if "locked" in text:

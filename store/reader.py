@@ -7,6 +7,7 @@ Plain sqlite3 and not SQLAlchemy: importing that takes as long as everything els
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,17 +48,22 @@ class Asset:
 
 
 class Reader:
-    """A library opened for reading; safe beside a running writer and on a read-only disk."""
+    """A library opened for reading, by any number of threads; safe beside a writer and on a read-only disk."""
 
     def __init__(self, folder: Path) -> None:
         """Open library.db; raises LibraryError if there is none, or if it is damaged or too new."""
         self.folder = folder
+        self._lock = threading.Lock()
         if not (folder / DATABASE).is_file():
             raise LibraryError(f"there is no library in {folder}; make one with: glimpse index FOLDER")
         with explain(folder):
             self._db = _connect(folder)
-        version = self._rows("SELECT version_num FROM alembic_version")
-        check_version(version[0][0] if version else None, folder)
+        try:
+            version = self._rows("SELECT version_num FROM alembic_version")
+            check_version(version[0][0] if version else None, folder)
+        except LibraryError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the database."""
@@ -69,13 +75,14 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def space(self, name: str | None = None) -> StoredSpace | None:
-        """Return the newest space of that model, the current one for None; None where there is none."""
+    def space(self, name: str | None = None, revision: str | None = None) -> StoredSpace | None:
+        """Return the newest space of a model (in that revision), the current one for None; None if there is none."""
         columns = "SELECT s.id, s.name, s.revision, s.dim, s.epoch FROM spaces s"
         if name is None:
             rows = self._rows(f"{columns} JOIN library l ON l.current_space_id = s.id")
         else:
-            rows = self._rows(f"{columns} WHERE s.name = ? ORDER BY s.id DESC LIMIT 1", name)
+            asked = f"{columns} WHERE s.name = ? AND s.revision = coalesce(?, s.revision) ORDER BY s.id DESC LIMIT 1"
+            rows = self._rows(asked, name, revision)
         return StoredSpace(*rows[0]) if rows else None
 
     def newest_vector(self, space_id: int) -> int:
@@ -147,7 +154,7 @@ class Reader:
             contents=self._count("contents"),
             vectors=self._count("vectors WHERE space_id = ?", space_id),
             failures=self._count("files WHERE failure IS NOT NULL AND NOT gone"),
-            bytes=sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()),
+            bytes=sum(_size(path) for path in self.folder.rglob("*")),
             roots=tuple(Path(os.fsdecode(row[0])) for row in self._rows("SELECT path FROM roots ORDER BY path")),
             models=tuple(row[0] for row in self._rows("SELECT DISTINCT name FROM spaces ORDER BY name")),
             last_run={"finished": last[0][0], **json.loads(last[0][1])} if last else None,
@@ -157,7 +164,8 @@ class Reader:
         return int(self._rows(f"SELECT count(*) FROM {what}", *values)[0][0])  # noqa: S608 (our own words)
 
     def _rows(self, sql: str, *values: object) -> list[Any]:
-        with explain(self.folder):
+        # One statement at a time: one that starts beside another would see what that one sees, not the newest commit.
+        with self._lock, explain(self.folder):
             return self._db.execute(sql, values).fetchall()
 
     def _where_in(self, sql: str, ids: Iterable[int], *values: object) -> Iterator[Any]:
@@ -176,7 +184,7 @@ def _connect(folder: Path) -> sqlite3.Connection:
     try:
         db.execute("SELECT count(*) FROM sqlite_master")
         return db
-    except sqlite3.OperationalError:
+    except sqlite3.DatabaseError:
         db.close()
         log = database.with_name(f"{DATABASE}-wal")
         if os.access(folder, os.W_OK):
@@ -193,6 +201,14 @@ def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Halves]:
     ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
     halves = np.frombuffer(b"".join([row[1] for row in rows]), VECTOR_DTYPE).reshape(-1, dim)
     return ids, halves
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, 0 for a folder or a file that has just vanished (SQLite's own come and go)."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
 
 
 def _path(root: bytes, path: bytes) -> Path:

@@ -7,6 +7,7 @@ name says what it was made from, so that a stale or damaged one is never trusted
 import contextlib
 import mmap
 import os
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,6 +40,8 @@ import faiss  # noqa: E402
 
 TAIL = 2048
 """Rows scanned beside the file before it is written anew."""
+GPU_K = 2048
+"""The most neighbours that FAISS finds on a GPU."""
 
 
 class FlatIndex:
@@ -81,18 +84,18 @@ class FlatIndex:
         k = min(k, len(self))
         if k == 0:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        scores, ids = self._device().search(query.reshape(1, -1), k)
+        scores, ids = self._device(k).search(query.reshape(1, -1), k)
         there = ids[0] >= 0  # FAISS fills up with -1
         return ids[0][there], scores[0][there]
 
-    def _device(self) -> "faiss.Index":
+    def _device(self, k: int) -> "faiss.Index":
         """Return the index on the GPU where there is one, from the second search on: a single one never repays it."""
         self._searches += 1
         if self._searches == 2 and getattr(faiss, "get_num_gpus", lambda: 0)() > 0:
             options = faiss.GpuClonerOptions()
             options.useFloat16 = True
             self._gpu = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, self._index, options)
-        return self._gpu or self._index
+        return self._gpu if self._gpu is not None and k <= GPU_K else self._index
 
 
 class VectorIndex:
@@ -106,6 +109,7 @@ class VectorIndex:
         self._tail = self._main
         self._covered = 0  # highest id in the main index
         self._newest = 0  # highest id in main or tail
+        self._lock = threading.RLock()
         self._open_file()
         self.refresh()
 
@@ -114,26 +118,28 @@ class VectorIndex:
 
     def search(self, query: Vector, k: int) -> Ids:
         """Return the ids of the k nearest vectors, in no particular order, or all if there are fewer."""
-        self.refresh()
-        found = [part.search(query, k) for part in (self._main, self._tail)]
+        with self._lock:
+            self.refresh()
+            found = [part.search(query, k) for part in (self._main, self._tail)]
         ids = np.concatenate([ids for ids, _ in found])
         scores = np.concatenate([scores for _, scores in found])
         return ids if len(ids) <= k else ids[np.argpartition(-scores, k - 1)[:k]]
 
     def refresh(self) -> None:
         """Take in what was committed since, and write the file anew once the tail has grown long."""
-        space = self._reader.space(self.space.name)
-        if space is None or space.epoch != self.space.epoch:  # vectors were deleted: begin again
-            self.space = space or self.space
-            self._forget()
-        newest = self._reader.newest_vector(self.space.id)
-        if newest == self._newest:
-            return
-        ids, vectors = self._reader.vectors(self.space, after=self._covered)
-        self._tail = FlatIndex.of(ids, vectors, self.space.dim)
-        self._newest = newest
-        if len(ids) > TAIL:
-            self._rebuild()
+        with self._lock:
+            space = self._reader.space(self.space.name, self.space.revision)
+            if space is not None and space.epoch != self.space.epoch:  # vectors were deleted: begin again
+                self.space = space
+                self._forget()
+            newest = self._reader.newest_vector(self.space.id)
+            if newest == self._newest:
+                return
+            ids, vectors = self._reader.vectors(self.space, after=self._covered)
+            self._tail = FlatIndex.of(ids, vectors, self.space.dim)
+            self._newest = newest
+            if len(ids) > TAIL:
+                self._rebuild()
 
     def _forget(self) -> None:
         self._main = FlatIndex.of(np.empty(0, np.int64), np.empty((0, self.space.dim), np.float16), self.space.dim)
@@ -161,12 +167,14 @@ class VectorIndex:
                 os.fsync(file.fileno())
             stamp = f"{self._stamp(self._covered)}-{_checksum(scratch)}"
             old = list(self._folder.glob(f"{self.space.id}-*.faiss"))
-            scratch.replace(self._folder / f"{stamp}.faiss")
+            new = self._folder / f"{stamp}.faiss"
+            scratch.replace(new)
         finally:
             scratch.unlink(missing_ok=True)
         for path in old:
             with contextlib.suppress(OSError):
-                path.unlink()
+                if path != new:  # another process may have made the same
+                    path.unlink()
 
     def _open_file(self) -> None:
         """Open the file if it was made from this database and is whole; otherwise everything is tail."""
