@@ -23,7 +23,7 @@ def random_unit(count: int, dim: int, seed: int = 0) -> Iterator[Vectors]:
 def fill(folder: Path, space: Space, count: int) -> None:
     """Make a library with `count` photos that do not exist, each with a random vector."""
     with Library(folder) as library:
-        space_id = library.use_space(space)
+        space_id = library.add_space(space)
         root_id = library.add_root(b"/synthetic", [])
         number = 0
         for rows in random_unit(count, space.dim):

@@ -42,6 +42,11 @@ class Space:
     shared_norm: float = 1.0
     centred: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse a space whose means would have to be split, too: nobody has needed one."""
+        if self.shared_dim != self.dim and not self.centred:
+            raise ValueError("a space with dimensions for pictures alone must be centred by its encoder")
+
     @property
     def key(self) -> str:
         """Name and revision in one word, fit for a file name."""

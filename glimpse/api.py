@@ -62,14 +62,12 @@ class Library:
 
         progress: called with every step; stop: asked between photos, true ends the run after the batch in flight.
         """
-        from indexer.pipeline import index
+        from indexer.pipeline import check_paths, index
         from store.library import Library as Writer
 
         report_to = progress or self._progress or (lambda _: None)
         chosen = [Path(path).expanduser() for path in paths]
-        for path in chosen:
-            if not path.exists():
-                raise LibraryError(f"there is no file or folder {path}")
+        check_paths(chosen)  # before a library is made for a slip of the pen
         if not chosen and not self.exists():
             raise LibraryError("there is nothing indexed yet; name a folder: glimpse index FOLDER")
         with Writer(self.settings.library) as writer:
@@ -101,7 +99,9 @@ class Library:
         path = Path(file).expanduser()
         encoder = self._load(self._model())
         photo = encode_photo(read_query(path), path, encoder)
-        return TagBank(encoder, self.settings.cache).suggest(photo, self._image_mean(encoder.space), k)
+        return TagBank(encoder, self.settings.cache, progress=self._progress).suggest(
+            photo, self._image_mean(encoder.space), k
+        )
 
     def status(self) -> Status:
         """Count what is in the library."""
@@ -161,7 +161,7 @@ class Library:
         if space.centred or not self.exists():
             return None
         with Reader(self.settings.library) as reader:
-            stored = reader.space(space.name)
+            stored = reader.space(space.name, space.revision)
             return reader.mean(stored, Modality.IMAGE) if stored else None
 
     def _load(self, model: str | None) -> "Encoder":

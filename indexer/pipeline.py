@@ -59,8 +59,9 @@ def index(
     """Bring a library up to date with folders (or single files); without paths, with all it has indexed before.
 
     When `stop` turns true, the batch in flight is finished and the report says `interrupted`.
-    Raises GlimpseError where a path does not exist.
+    Raises GlimpseError where a path does not exist, before anything is done.
     """
+    check_paths(paths)
     run = _Run(library, encoder, settings, progress, stop)
     started = time.monotonic()
     scans = list(run.scans(paths))
@@ -69,8 +70,15 @@ def index(
         run.take(diff(scans, library.known_files(run.space_id), roots), roots)
     run.report.interrupted = stop()
     run.report.seconds = time.monotonic() - started
-    library.finish(encoder.space, run.space_id, run.report.as_dict())
+    library.finish(encoder.space, run.space_id, run.report.as_dict(), complete=not run.report.interrupted)
     return run.report
+
+
+def check_paths(paths: Iterable[Path]) -> None:
+    """Raise GlimpseError for a path that does not exist."""
+    for path in paths:
+        if not os.path.exists(path):
+            raise GlimpseError(f"there is no file or folder {path}")
 
 
 @dataclass
@@ -85,7 +93,7 @@ class _Run:
     report: IndexReport = field(default_factory=IndexReport)
 
     def __post_init__(self) -> None:
-        self.space_id = self.library.use_space(self.encoder.space)
+        self.space_id = self.library.add_space(self.encoder.space)
         self.encoded = self.library.encoded_digests(self.space_id)
 
     def scans(self, paths: Sequence[Path]) -> Iterator[Scan]:
@@ -181,24 +189,24 @@ class _Run:
 
     def _places(self, paths: Sequence[Path]) -> Iterator[tuple[int, bytes, bytes]]:
         """Find or make the root of each path; yields (root id, root, path below it)."""
-        if not paths:
-            for root_id, root in self.library.roots().items():
-                if os.path.isdir(root):
-                    yield root_id, root, b""
-                else:
-                    name = os.fsdecode(root)
-                    self.report.notes.append(f"{name} is not there; what is known of it is kept")
-            return
-        for path in paths:
-            if not path.exists():
-                raise GlimpseError(f"there is no file or folder {path}")
+        if paths:
+            named = [os.path.abspath(os.fsencode(path)) for path in paths]
+            self.library.add_sources({path: os.path.isdir(path) for path in named})
+        else:
+            named = [path for path, folder in self.library.sources().items() if self._is_there(path, folder)]
         taken: list[bytes] = []
-        all_paths = {os.path.abspath(os.fsencode(path)) for path in paths}
-        for full in sorted(all_paths, key=lambda path: path.split(b"/")):  # a folder, then all that is in it
+        for full in sorted(set(named), key=lambda path: path.split(b"/")):  # a folder, then all that is in it
             if not (taken and full.startswith(os.path.join(taken[-1], b""))):
                 taken.append(full)
                 self._place(full)  # makes a root that may take over an earlier one: a/b, then a/c.jpg
         yield from map(self._place, taken)
+
+    def _is_there(self, source: bytes, folder: bool) -> bool:
+        """Say whether a source can be looked at; a file that is gone from its folder can, and is found missing."""
+        there = os.path.isdir(source if folder else os.path.dirname(source))
+        if not there:
+            self.report.notes.append(f"{os.fsdecode(source)} is not there; what is known of it is kept")
+        return there
 
     def _place(self, path: bytes) -> tuple[int, bytes, bytes]:
         roots = self.library.roots()

@@ -1,5 +1,6 @@
 """Walk a folder: what files are there, and which parts could not be looked at."""
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 
@@ -31,18 +32,22 @@ class Scan:
 
 
 def scan(root_id: int, root: bytes, scope: bytes, skip: bytes, stop: StopRequested) -> Scan:
-    """Walk `scope` below `root` without following links; hidden names and the folder `skip` are left out."""
+    """Walk `scope` below `root` without following links; hidden names and the folder `skip` are left out.
+
+    Names come in order, so that the same photos get the same ids in every new library.
+    """
     found = Scan(root_id, root, scope)
     top = os.path.join(root, scope) if scope else root
     if not os.path.isdir(top):
-        found.files[scope] = FileStat.of(os.stat(top))
+        with contextlib.suppress(FileNotFoundError):  # a file that was asked for once, and is gone
+            found.files[scope] = FileStat.of(os.stat(top))
         return found
     folders = [scope]
     while folders and not stop():
         below = folders.pop()
         try:
             with os.scandir(os.path.join(root, below) if below else root) as entries:
-                for entry in entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
                     _sort_in(found, entry, os.path.join(below, entry.name), folders, skip)
         except OSError as error:
             found.unseen[below] = (error.strerror or str(error)).lower()

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from core.resources import data_path
-from core.types import Tag, Vector, Vectors
+from core.types import Progress, ProgressCallback, Tag, Vector, Vectors
 from encoders.base import Encoder
 
 
@@ -34,11 +34,18 @@ def read_vocabulary(path: Path) -> list[Word]:
 class TagBank:
     """The vocabulary with its vectors, which are made once per model and kept in the cache."""
 
-    def __init__(self, encoder: Encoder, cache: Path, vocabulary: Path | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        cache: Path,
+        vocabulary: Path | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> None:
         """cache: the folder where vectors are kept; vocabulary: a file like data/tags.tsv, None for that one."""
         self._encoder = encoder
         self._cache = cache
         self._vocabulary = vocabulary or data_path("tags.tsv")
+        self._progress = progress
 
     @cached_property
     def words(self) -> list[Word]:
@@ -54,6 +61,8 @@ class TagBank:
         kept = _kept(path)
         if kept is not None:
             return kept.reshape(len(self.words), encoder.space.dim)
+        if self._progress:
+            self._progress(Progress(f"encoding {len(self.words):,} tags (once)"))
         rows = encoder.encode_texts([word.tag for word in self.words])
         _keep(path, rows)
         return rows

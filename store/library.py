@@ -6,7 +6,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from core.errors import LibraryBusyError, LibraryError
 from core.types import FileStat, Modality, Space, Vector
 from store.names import DATABASE, LOCK, VECTOR_DTYPE, explain
-from store.schema import contents, files, library, means, roots, runs, segments, spaces, vectors
+from store.schema import contents, files, library, means, roots, runs, segments, sources, spaces, vectors
 from store.versions import migrate
 
 PHOTO = "photo"
@@ -103,17 +103,29 @@ class Library:
             row = db.execute(select(spaces.c.name).join_from(library, spaces)).first()
         return None if row is None else str(row.name)
 
-    def use_space(self, space: Space) -> int:
-        """Make a space the current one, adding it where it is new; returns its id."""
+    def add_space(self, space: Space) -> int:
+        """Add a space unless it is there, as the current one if it is the first; returns its id."""
         same = (spaces.c.name == space.name) & (spaces.c.revision == space.revision)
         with self._begin() as db:
             space_id = db.execute(select(spaces.c.id).where(same)).scalar()
             if space_id is None:
                 values = {"name": space.name, "revision": space.revision, "dim": space.dim, "epoch": _epoch()}
                 space_id = db.execute(insert(spaces).values(values)).inserted_primary_key[0]  # type: ignore[index]
-            if db.execute(update(library).values(current_space_id=space_id)).rowcount == 0:
+            if db.execute(select(library.c.id)).first() is None:
                 db.execute(insert(library).values(current_space_id=space_id))
         return int(space_id)
+
+    def sources(self) -> dict[bytes, bool]:
+        """Return the paths that people asked to index, and whether each was a folder."""
+        with self._begin() as db:
+            return {row.path: row.folder for row in db.execute(select(sources.c.path, sources.c.folder))}
+
+    def add_sources(self, paths: Mapping[bytes, bool]) -> None:
+        """Remember paths that somebody asked to index, and whether each is a folder."""
+        new = [{"path": path, "folder": paths[path]} for path in paths.keys() - self.sources().keys()]
+        if new:
+            with self._begin() as db:
+                db.execute(insert(sources), new)
 
     def roots(self) -> dict[int, bytes]:
         """Return the indexed folders by id."""
@@ -176,10 +188,15 @@ class Library:
             with self._begin() as db:
                 db.execute(update(files).where(files.c.id == bindparam("key")).values(gone=True), rows)
 
-    def finish(self, space: Space, space_id: int, summary: dict[str, Any]) -> None:
-        """Write down what a run did, and the mean picture where the space wants one."""
+    def finish(self, space: Space, space_id: int, summary: dict[str, Any], complete: bool) -> None:
+        """Write down what a run did, and the mean picture where the space wants one.
+
+        A run that is `complete` makes its space the current one; until then the one before answers.
+        """
         mean = None if space.centred else self._mean(space_id, space.dim)
         with self._begin() as db:
+            if complete:
+                db.execute(update(library).values(current_space_id=space_id))
             row = {"space_id": space_id, "finished": time.time(), "summary": json.dumps(summary)}
             db.execute(insert(runs).values(row))
             if mean is not None:

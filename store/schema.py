@@ -53,6 +53,12 @@ means = _table(
     UniqueConstraint("space_id", "modality"),
 )
 
+sources = _table(  # what people asked to index: looked at again by a run that names nothing
+    "sources",
+    Column("path", LargeBinary, nullable=False, unique=True),
+    Column("folder", Boolean, nullable=False),
+)
+
 roots = _table("roots", Column("path", LargeBinary, nullable=False, unique=True))
 
 contents = _table(

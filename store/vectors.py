@@ -8,6 +8,7 @@ import contextlib
 import mmap
 import os
 import threading
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -63,6 +64,11 @@ class FlatIndex:
         return cls(index)
 
     @classmethod
+    def empty(cls, dim: int) -> "FlatIndex":
+        """Build an index of nothing."""
+        return cls.of(np.empty(0, np.int64), np.empty((0, dim), np.float16), dim)
+
+    @classmethod
     def mapped(cls, path: Path) -> "FlatIndex":
         """Open a file by memory map: nothing is read before it is needed."""
         return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
@@ -105,7 +111,7 @@ class VectorIndex:
         self._reader = reader
         self.space = space
         self._folder = reader.folder / INDEX
-        self._main = FlatIndex.of(np.empty(0, np.int64), np.empty((0, space.dim), np.float16), space.dim)
+        self._main = FlatIndex.empty(space.dim)
         self._tail = self._main
         self._covered = 0  # highest id in the main index
         self._newest = 0  # highest id in main or tail
@@ -142,7 +148,7 @@ class VectorIndex:
                 self._rebuild()
 
     def _forget(self) -> None:
-        self._main = FlatIndex.of(np.empty(0, np.int64), np.empty((0, self.space.dim), np.float16), self.space.dim)
+        self._main = FlatIndex.empty(self.space.dim)
         self._tail, self._covered, self._newest = self._main, 0, 0
 
     def _rebuild(self) -> None:
@@ -150,7 +156,7 @@ class VectorIndex:
         ids, vectors = self._reader.vectors(self.space)
         self._main = FlatIndex.of(ids, vectors, self.space.dim)
         self._covered = self._newest = int(ids[-1])
-        self._tail = FlatIndex.of(ids[:0], vectors[:0], self.space.dim)
+        self._tail = FlatIndex.empty(self.space.dim)
         with contextlib.suppress(OSError, RuntimeError):  # a read-only or full disk: searching goes on without
             self._save()
 
@@ -171,6 +177,8 @@ class VectorIndex:
             scratch.replace(new)
         finally:
             scratch.unlink(missing_ok=True)
+        hour_ago = time.time() - 3600
+        old += [path for path in self._folder.glob("*.tmp") if path.stat().st_mtime < hour_ago]  # of killed processes
         for path in old:
             with contextlib.suppress(OSError):
                 if path != new:  # another process may have made the same

@@ -72,5 +72,3 @@ def run(*arguments: str | bytes | Path, **options: object) -> "subprocess.Comple
     """Run the command line in a process of its own."""
     command = [sys.executable, "-m", "glimpse", *arguments]
     return subprocess.run(command, capture_output=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
-
-

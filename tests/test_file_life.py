@@ -667,3 +667,27 @@ def test_a_new_revision_of_a_model_encodes_everything_again(
     assert indexed.search("red")[0].path == photos / "red.png"
     indexed.close()
     assert indexed.search("red")[0].path == photos / "red.png"
+
+
+def test_a_run_without_paths_takes_only_what_was_asked_for(library: glimpse.Library, photos: Path) -> None:
+    library.index([photos / "red.png"])
+    paint(photos / "red.png", (250, 0, 0))
+    assert counts(library.index()) == {"changed": 1, "encoded": 1}
+    assert found(library) == [photos / "red.png"]
+
+
+def test_a_single_file_that_is_deleted_is_gone(library: glimpse.Library, photos: Path) -> None:
+    library.index([photos / "red.png", photos / "blue.png"])
+    (photos / "red.png").unlink()
+    assert counts(library.index()) == {"gone": 1, "unchanged": 1}
+
+
+def test_another_model_becomes_the_current_one_when_it_is_complete(
+    library: glimpse.Library, photos: Path, cache: Path
+) -> None:
+    library.index([photos])
+    with glimpse.Library(Settings(library.settings.library, cache, model="builtin")) as other:
+        assert other.index([photos], stop=lambda: True).interrupted
+        assert other.status().model == "fake"
+        other.index([photos])
+        assert other.status().model == "builtin"

@@ -168,7 +168,7 @@ def crowd(tmp_path: Path) -> Iterator[tuple[Library, Path]]:
             Taken(root_id, f"{number}".encode(), stat, digest=number.to_bytes(16), size=(1, 1), vector=row)
             for number, row in enumerate(rows)
         ]
-        library.commit(library.use_space(FakeEncoder().space), photos)
+        library.commit(library.add_space(FakeEncoder().space), photos)
         yield library, tmp_path
 
 

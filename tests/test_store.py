@@ -59,7 +59,7 @@ def taken(root_id: int, name: str, vector: tuple[float, float, float]) -> Taken:
 
 def fill(writer: Library, *batch: tuple[str, tuple[float, float, float]]) -> int:
     """Commit photos in one batch; returns the space's id."""
-    space_id = writer.use_space(SPACE)
+    space_id = writer.add_space(SPACE)
     root_id = next(iter(writer.roots()), None) or writer.add_root(b"/r", ())
     writer.commit(space_id, [taken(root_id, name, vector) for name, vector in batch])
     return space_id
@@ -263,7 +263,7 @@ def test_a_commit_is_all_or_nothing(writer: Library, monkeypatch: pytest.MonkeyP
 
 
 def test_a_content_that_is_not_there_cannot_be_used_again(writer: Library) -> None:
-    space_id = writer.use_space(SPACE)
+    space_id = writer.add_space(SPACE)
     root_id = writer.add_root(b"/r", ())
     with pytest.raises(LibraryError, match="not there"):
         writer.commit(space_id, [Taken(root_id, b"x", STAT, digest=b"0" * 16)])
@@ -287,14 +287,14 @@ def test_a_content_keeps_its_digest_kind_and_sizes(writer: Library) -> None:
 
 def test_the_mean_is_kept_where_the_space_wants_it(writer: Library) -> None:
     space_id = fill(writer, ("a", (1, 0, 0)), ("b", (0, 0, 1)))
-    writer.finish(SPACE, space_id, {})
+    writer.finish(SPACE, space_id, {}, complete=True)
     (row,) = ask(writer.folder, "SELECT modality, count, mean FROM means")
     assert row == ("image", 2, struct.pack("<3f", 0.5, 0, 0.5))
 
 
 def test_a_centred_space_has_no_mean(writer: Library) -> None:
     centred = Space(name="hand", revision="1", dim=3, shared_dim=3, centred=True)
-    writer.finish(centred, fill(writer, ("a", (1, 0, 0))), {})
+    writer.finish(centred, fill(writer, ("a", (1, 0, 0))), {}, complete=True)
     assert ask(writer.folder, "SELECT count(*) FROM means") == [(0,)]
 
 

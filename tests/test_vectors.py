@@ -34,7 +34,7 @@ def rows(seed: int, count: int) -> Vectors:
 def fill(folder: Path, vectors: Vectors, name: str = "") -> None:
     """Commit one photo per vector to a library."""
     with Library(folder) as library:
-        space_id = library.use_space(SPACE)
+        space_id = library.add_space(SPACE)
         root_id = next(iter(library.roots()), None) or library.add_root(b"/r", ())
         start = len(library.known_files(space_id))
         batch = [

@@ -40,6 +40,13 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_table(
+        "sources",
+        _id(),
+        sa.Column("path", sa.LargeBinary, nullable=False, unique=True),
+        sa.Column("folder", sa.Boolean, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
         "roots",
         _id(),
         sa.Column("path", sa.LargeBinary, nullable=False, unique=True),
