@@ -8,7 +8,7 @@ import numpy as np
 
 from core.types import FileStat, Space, Vectors
 from encoders.base import unit
-from store.library import Library, Taken
+from store.writer import Taken, Writer
 
 BATCH = 5000
 
@@ -22,7 +22,7 @@ def random_unit(count: int, dim: int, seed: int = 0) -> Iterator[Vectors]:
 
 def fill(folder: Path, space: Space, count: int) -> None:
     """Make a library with `count` photos that do not exist, each with a random vector."""
-    with Library(folder) as library:
+    with Writer(folder) as library:
         space_id = library.add_space(space)
         root_id = library.add_root(b"/synthetic", [])
         number = 0

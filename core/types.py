@@ -55,18 +55,26 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """What the file system says of a file; equal stats mean an unchanged file."""
+    """What the file system says of a file."""
 
     size: int
     mtime_ns: int
     inode: int
     device: int
 
+    def unchanged(self, before: "FileStat") -> bool:
+        """Say whether a path still holds what it held: same size, same time.
+
+        Inode and device do not count: many file systems number both anew whenever they are mounted.
+        """
+        return (self.size, self.mtime_ns) == (before.size, before.mtime_ns)
+
     @classmethod
     def of(cls, result: os.stat_result) -> "FileStat":
-        """Take the four figures from a stat result; numbers beyond 63 bits are folded, as SQLite ends there."""
-        folded = 2**63 - 1
-        return cls(result.st_size, result.st_mtime_ns, result.st_ino & folded, result.st_dev & folded)
+        """Take the four figures from a stat result; numbers beyond 63 bits are cut, as SQLite ends there."""
+        most = 2**63 - 1
+        time = max(-most, min(result.st_mtime_ns, most))
+        return cls(result.st_size, time, result.st_ino & most, result.st_dev & most)
 
 
 class Fit(StrEnum):

@@ -23,7 +23,7 @@ from transformers import BertConfig, BertModel
 
 from core.errors import ModelError
 from encoders.builtin import IMAGE_SIZE, MAX_TOKENS, RECIPE, SEMANTIC_SHARE, VISUAL_DIM, WEIGHTS
-from encoders.runtime import MANIFEST
+from encoders.runtime import MANIFEST, checksum
 
 TEMPERATURE = 2.0
 MIN_COSINE = 0.9999
@@ -108,7 +108,7 @@ def export(folder: str) -> None:
         "weights": WEIGHTS,
         "cosine": min(cosines),
         "versions": {name: version(name) for name in ("torch", "onnx", "timm", "transformers", "open_clip_torch")},
-        "files": {path.name: path.stat().st_size for path in sorted(target.iterdir())},
+        "files": {path.name: checksum(path) for path in sorted(target.iterdir())},
     }
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 

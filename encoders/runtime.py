@@ -2,7 +2,9 @@
 
 import atexit
 import contextlib
+import errno
 import json
+import mmap
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime
+import xxhash
 
 from core.errors import ModelError
 from core.types import Progress, ProgressCallback
@@ -25,14 +28,15 @@ _OURS = f"{ModelError.__module__}.{ModelError.__name__}: "
 
 
 class Export:
-    """A folder with the exported towers of a model: graphs, tables, and a manifest with their sizes."""
+    """A folder with the exported towers of a model: graphs, tables, and a manifest with their checksums."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        sizes: dict[str, int] = self.manifest["files"]
-        if any((folder / name).stat().st_size != size for name, size in sizes.items()):
-            raise ValueError("a file has the wrong size")
+        files: dict[str, str] = self.manifest["files"]
+        # All bytes, every time (10 ms): with a damaged graph, wrong vectors would be stored for good.
+        if not files or any(checksum(folder / name) != expected for name, expected in files.items()):
+            raise ValueError("a file is not what was exported")
 
     def path(self, name: str) -> Path:
         """Return the path of one of the exported files."""
@@ -57,6 +61,12 @@ class Export:
             raise ModelError(f"the model in {self.folder} is damaged; delete that folder, it is made anew") from error
 
 
+def checksum(path: Path) -> str:
+    """Return XXH3-64 over a file."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return xxhash.xxh3_64_hexdigest(content)
+
+
 def ensure_export(exporter: str, folder: Path, progress: ProgressCallback | None = None) -> Export:
     """Open the export in `folder`; make it first where it is absent or damaged.
 
@@ -74,7 +84,16 @@ def ensure_export(exporter: str, folder: Path, progress: ProgressCallback | None
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):
             return _opened(folder) or _made(exporter, folder)
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise ModelError(f"the disk that holds {folder.parent} is full; free 300 MB there") from error
+        if progress:
+            why = (error.strerror or str(error)).lower()
+            progress(
+                Progress(
+                    f"the cache {folder.parent} cannot be used ({why}); set GLIMPSE_CACHE, or this happens again"
+                )
+            )
         place = tempfile.mkdtemp(prefix="glimpse-")
         atexit.register(shutil.rmtree, place, ignore_errors=True)
         return _made(exporter, Path(place, folder.name))
@@ -99,10 +118,13 @@ def _made(exporter: str, folder: Path) -> Export:
         root = Path(__file__).resolve().parent.parent
         # -P: a folder the user stands in must not shadow our modules.
         command = [sys.executable, "-P", "-c", _CHILD, str(root), exporter, str(target)]
-        child = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        # A session of its own: a Ctrl-C is ours to handle, and ends the child when it ends us.
+        child = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False, start_new_session=True
+        )
         if child.returncode != 0:
             last = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-            raise ModelError(f"the model could not be prepared: {last.removeprefix(_OURS)}")
+            raise ModelError(f"the model could not be prepared in {folder.parent}: {last.removeprefix(_OURS)}")
         if folder.exists():
             folder.rename(Path(scratch, "damaged"))
         target.rename(folder)

@@ -4,18 +4,20 @@ Imports inside functions are deliberate: each call pays only for what it uses, a
 the model is being opened.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from core.errors import LibraryError
+from core.errors import GlimpseError, LibraryError
 from core.settings import Settings
 from core.types import (
     Failure,
     Hit,
     IndexReport,
     Modality,
+    Progress,
     ProgressCallback,
     Query,
     Space,
@@ -25,6 +27,7 @@ from core.types import (
     Term,
     Vector,
 )
+from glimpse.defaults import expanded
 from glimpse.defaults import settings as default_settings
 
 if TYPE_CHECKING:
@@ -63,17 +66,18 @@ class Library:
         progress: called with every step; stop: asked between photos, true ends the run after the batch in flight.
         """
         from indexer.pipeline import check_paths, index
-        from store.library import Library as Writer
+        from store.writer import Writer
 
         report_to = progress or self._progress or (lambda _: None)
-        chosen = [Path(path).expanduser() for path in paths]
+        chosen = [expanded(path) for path in paths]
         check_paths(chosen)  # before a library is made for a slip of the pen
         if not chosen and not self.exists():
             raise LibraryError("there is nothing indexed yet; name a folder: glimpse index FOLDER")
+        encoder = self._load(self._model())  # before a library is made for a model that is not there
         with Writer(self.settings.library) as writer:
-            encoder = self._load(self.settings.model or writer.current_model())
             report = index(writer, encoder, chosen, self.settings, report_to, stop)
-        self._open_engine().index.refresh()
+        with contextlib.suppress(GlimpseError):  # only the cache for searching; the report must not be lost for it
+            self._open_engine().index.refresh()
         return report
 
     def search(self, query: str, k: int = 10, *, plus: Sequence[str] = (), minus: Sequence[str] = ()) -> list[Hit]:
@@ -88,7 +92,7 @@ class Library:
 
     def similar(self, file: FilePath, k: int = 10) -> list[Hit]:
         """Return the k photos most like a picture file, which is not among them."""
-        term = Term(Modality.IMAGE, str(Path(file).expanduser()))
+        term = Term(Modality.IMAGE, str(expanded(file)))
         return self._open_engine().search(Query((term,)), k)
 
     def suggest_tags(self, file: FilePath, k: int = 5) -> list[Tag]:
@@ -96,7 +100,7 @@ class Library:
         from search.pictures import encode_photo, read_query
         from search.tags import TagBank
 
-        path = Path(file).expanduser()
+        path = expanded(file)
         encoder = self._load(self._model())
         photo = encode_photo(read_query(path), path, encoder)
         return TagBank(encoder, self.settings.cache, progress=self._progress).suggest(
@@ -119,7 +123,7 @@ class Library:
 
     def prune(self) -> int:
         """Forget files that are gone and vectors that nothing needs any more; returns the number of files."""
-        from store.library import Library as Writer
+        from store.writer import Writer
 
         if not self.exists():
             raise LibraryError(f"there is no library in {self.settings.library}")
@@ -183,4 +187,8 @@ class Library:
             from search.engine import open_engine
 
             self._engine = open_engine(self.settings.library, encoder, self.settings.cache)
+            if self._progress and not self._engine.is_complete():
+                self._progress(
+                    Progress("not all photos are encoded with this version of the model; run: glimpse index")
+                )
         return self._engine

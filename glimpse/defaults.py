@@ -16,13 +16,19 @@ def data_folder() -> Path:
     return Path(platformdirs.user_data_dir("glimpse", appauthor=False))
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with a leading ~/ replaced; `~name` stays a name, for that is what a file may be called."""
+    text = os.fspath(path)
+    return Path(text).expanduser() if text == "~" or text.startswith("~/") else Path(text)
+
+
 def settings(library: Path | None = None, model: str | None = None) -> Settings:
     """Return settings from arguments, then GLIMPSE_LIBRARY and GLIMPSE_CACHE, then the user's directories."""
     named = os.environ.get(LIBRARY_VARIABLE)
     cache = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("glimpse", appauthor=False)
     return Settings(
-        library=(library or (Path(named) if named else data_folder() / "library")).expanduser(),
-        cache=Path(cache).expanduser(),
+        library=expanded(library or named or data_folder() / "library"),
+        cache=expanded(cache),
         model=model,
         workers=os.cpu_count() or 1,
     )

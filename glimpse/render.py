@@ -1,5 +1,6 @@
 """What people and programs see: results on stdout, everything else on stderr."""
 
+import contextlib
 import json
 import os
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from core.errors import GlimpseError
 from core.types import Hit, IndexReport, Progress, Status, Tag
 
 if TYPE_CHECKING:
@@ -31,16 +33,25 @@ def emit(text: str, end: str = "\n") -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would fail too
         sys.exit(0)
+    except (OSError, AttributeError) as error:  # a full disk; no stdout at all
+        why = getattr(error, "strerror", None) or "it is closed"
+        raise GlimpseError(f"the results cannot be written to stdout: {why.lower()}") from error
 
 
 def note(text: str) -> None:
-    """Tell something on stderr."""
-    print(text.encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
+    """Tell something on stderr, if anybody still listens there."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:  # print would turn to stdout
+            print(_plain(text).encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
 
 
 def printable(path: Path) -> str:
     """Return a path for people: control characters are spelt out, so that a name cannot play with the terminal."""
-    return "".join(c if c.isprintable() or 0xDC80 <= ord(c) <= 0xDCFF else repr(c)[1:-1] for c in str(path))
+    return _plain(str(path))
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() or 0xDC80 <= ord(c) <= 0xDCFF else repr(c)[1:-1] for c in text)
 
 
 def hit_line(hit: Hit) -> str:
@@ -146,7 +157,7 @@ class ProgressBar:
                 note(f"{progress.stage} ...")
         if progress.total == 0:
             return
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             self._draw(progress)
         elif time.monotonic() - self._told > LINE_SECONDS:
             self._told = time.monotonic()

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import os
 import tempfile
 import webbrowser
 from collections.abc import Sequence
@@ -38,11 +39,16 @@ def show_sheet(results: Sequence[tuple[str, Sequence[Hit]]], path: Path | None, 
     """Write a page with one section per query, to `path` or a temporary file, and open it if that is wanted."""
     if path is None:
         path = Path(tempfile.mkdtemp(prefix="glimpse-")) / "results.html"
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise GlimpseError(f"the page {path} must be called something.html, so that it cannot overwrite a photo")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.write_text(page(results), encoding="utf-8")
+        scratch.write_text(page(results), encoding="utf-8")
+        scratch.replace(path)
     except OSError as error:
+        scratch.unlink(missing_ok=True)
         raise GlimpseError(f"cannot write the page {path}: {(error.strerror or str(error)).lower()}") from error
-    note(f"page of thumbnails: {path}")
+    note(f"page of thumbnails: {printable(path)}")
     if open_ and not webbrowser.open(path.absolute().as_uri()):
         note("no browser could be started; open the page by hand")
 

@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from core.types import FileStat
+from core.types import FileStat, StopRequested
 from indexer.scan import Scan
 from media.files import read_head
 from media.kinds import HEAD_BYTES, expected_photo, sniff
-from store.library import KnownFile, Taken
+from store.writer import KnownFile, Taken
 
 Key = tuple[int, bytes]
 """A file: id of its root and path below it."""
@@ -51,7 +51,8 @@ class Missing:
         """files: missing ones; elsewhere: by digest, (full path, file) of files that this run does not look at."""
         self._files = files
         self._elsewhere = elsewhere
-        self._by_stat = {known.stat: key for key, known in files.items() if known.encoded}
+        # One that went long ago may have left its inode to another photo.
+        self._by_stat = {known.stat: key for key, known in files.items() if known.encoded and not known.gone}
         self._by_digest: dict[bytes, list[Key]] = {}
         for key, known in files.items():
             if known.digest is not None:
@@ -76,12 +77,16 @@ class Missing:
         return [known for known in self._files.values() if not known.gone]
 
 
-def diff(scans: Sequence[Scan], known: dict[Key, KnownFile], roots: dict[int, bytes]) -> Plan:
-    """Compare scans with the known files of the whole library."""
+def diff(
+    scans: Sequence[Scan], known: dict[Key, KnownFile], roots: dict[int, bytes], stop: StopRequested = lambda: False
+) -> Plan:
+    """Compare scans with the known files of the whole library; told to stop, returns what it has until then."""
     plan = Plan()
     plan.missing = _missing(scans, known, roots)
     for scan in scans:
         for path, stat in scan.files.items():
+            if stop():
+                return plan
             _plan_file(plan, scan, path, stat, known.get((scan.root_id, path)))
         for path, stat in scan.odd.items():
             before = known.get((scan.root_id, path))
@@ -99,7 +104,7 @@ def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: Known
         if moved := plan.missing.take_same_file(stat):
             plan.settled.append(("moved", Taken(scan.root_id, path, stat, moved.id, moved.digest)))
             return
-    elif known.stat == stat:
+    elif stat.unchanged(known.stat):
         if known.failure is not None and not known.retry:
             if known.gone:  # it is back
                 plan.settled.append(("failed", Taken(scan.root_id, path, stat, known.id, failure=known.failure)))
@@ -107,8 +112,9 @@ def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: Known
                 plan.failing.append((os.path.join(scan.root, path), known.failure))
             return
         if known.encoded and known.failure is None:
-            if known.gone:  # it is back
-                plan.settled.append(("added", Taken(scan.root_id, path, stat, known.id, known.digest)))
+            if known.gone or stat != known.stat:  # it is back, or its inode is new, by which a renamed file is known
+                outcome = "added" if known.gone else "unchanged"
+                plan.settled.append((outcome, Taken(scan.root_id, path, stat, known.id, known.digest)))
             else:
                 plan.unchanged += 1
             return

@@ -25,10 +25,10 @@ from core.types import (
 )
 from encoders.base import Encoder
 from indexer.diff import Job, Plan, diff
-from indexer.scan import Scan, scan
+from indexer.scan import Scan, scan, walk_reaches
 from media.files import read_file
 from media.photo import decode_photo
-from store.library import Library, Taken
+from store.writer import Taken, Writer
 
 ROWS_PER_BATCH = 500
 SECONDS_PER_BATCH = 2.0
@@ -49,7 +49,7 @@ class Read:
 
 
 def index(
-    library: Library,
+    library: Writer,
     encoder: Encoder,
     paths: Sequence[Path],
     settings: Settings,
@@ -67,10 +67,11 @@ def index(
     scans = list(run.scans(paths))
     if not stop():
         roots = library.roots()
-        run.take(diff(scans, library.known_files(run.space_id), roots), roots)
+        run.take(diff(scans, library.known_files(run.encoded), roots, stop), roots)
     run.report.interrupted = stop()
     run.report.seconds = time.monotonic() - started
-    library.finish(encoder.space, run.space_id, run.report.as_dict(), complete=not run.report.interrupted)
+    summary = {key: value for key, value in run.report.as_dict().items() if key != "failures"}
+    library.finish(encoder.space, run.space_id, summary, complete=not run.report.interrupted)
     return run.report
 
 
@@ -85,7 +86,7 @@ def check_paths(paths: Iterable[Path]) -> None:
 class _Run:
     """The state of one run."""
 
-    library: Library
+    library: Writer
     encoder: Encoder
     settings: Settings
     progress: ProgressCallback
@@ -191,13 +192,16 @@ class _Run:
         """Find or make the root of each path; yields (root id, root, path below it)."""
         if paths:
             named = [os.path.abspath(os.fsencode(path)) for path in paths]
+            named = [b"/" + path.lstrip(b"/") if path.startswith(b"//") else path for path in named]
             self.library.add_sources({path: os.path.isdir(path) for path in named})
         else:
             named = [path for path, folder in self.library.sources().items() if self._is_there(path, folder)]
         taken: list[bytes] = []
+        folders: list[bytes] = []
         for full in sorted(set(named), key=lambda path: path.split(b"/")):  # a folder, then all that is in it
-            if not (taken and full.startswith(os.path.join(taken[-1], b""))):
+            if not any(walk_reaches(folder, full) for folder in folders):
                 taken.append(full)
+                folders += [full] if os.path.isdir(full) else []
                 self._place(full)  # makes a root that may take over an earlier one: a/b, then a/c.jpg
         yield from map(self._place, taken)
 
@@ -221,8 +225,7 @@ class _Run:
     def _distrust_empty(self, found: Scan) -> None:
         """Take an empty folder for a drive that is not connected, if its files lay on another device."""
         device = FileStat.of(os.stat(found.root)).device
-        known = self.library.known_files(self.space_id).items()
-        if any(key[0] == found.root_id and file.stat.device != device for key, file in known):
+        if self.library.devices(found.root_id) - {device}:
             found.unseen[found.scope] = "empty: is its drive connected?"
 
 

@@ -16,7 +16,8 @@ class Scan:
     """The files below one place, by path below its root.
 
     scope: that place below the root, b"" for the root itself; odd: things named like photos that are no files;
-    unseen: folders that could not be read, of whose files nothing is known.
+    unseen: folders that could not be read, of whose files nothing is known;
+    skipped: hidden things, links, and folders of other programs, which count only when they are asked for by name.
     """
 
     root_id: int
@@ -25,10 +26,17 @@ class Scan:
     files: dict[bytes, FileStat] = field(default_factory=dict)
     odd: dict[bytes, FileStat] = field(default_factory=dict)
     unseen: dict[bytes, str] = field(default_factory=dict)
+    skipped: set[bytes] = field(default_factory=set)
 
     def covers(self, path: bytes) -> bool:
         """Say whether this scan would have seen a file, had it been there."""
-        return _below(path, self.scope) and not any(_below(path, folder) for folder in self.unseen)
+        if self.scope and path != self.scope and not path.startswith(self.scope + b"/"):
+            return False
+        while not (path in self.unseen or path in self.skipped):
+            if path in (self.scope, b""):
+                return True
+            path = os.path.dirname(path)
+        return False
 
 
 def scan(root_id: int, root: bytes, scope: bytes, skip: bytes, stop: StopRequested) -> Scan:
@@ -56,11 +64,11 @@ def scan(root_id: int, root: bytes, scope: bytes, skip: bytes, stop: StopRequest
 
 def _sort_in(found: Scan, entry: os.DirEntry[bytes], path: bytes, folders: list[bytes], skip: bytes) -> None:
     """Put one directory entry where it belongs."""
-    if entry.name.startswith(b".") or entry.is_symlink():
+    if ignored(entry.name) or entry.is_symlink() or entry.path == skip:
+        found.skipped.add(path)
         return
     if entry.is_dir():
-        if entry.name not in IGNORED_FOLDERS and entry.path != skip:
-            folders.append(path)
+        folders.append(path)
         return
     try:
         stat = FileStat.of(entry.stat(follow_symlinks=False))
@@ -72,5 +80,17 @@ def _sort_in(found: Scan, entry: os.DirEntry[bytes], path: bytes, folders: list[
         found.odd[path] = stat
 
 
-def _below(path: bytes, folder: bytes) -> bool:
-    return not folder or path == folder or path.startswith(folder + b"/")
+def ignored(name: bytes) -> bool:
+    """Say whether a walk leaves out what has this name."""
+    return name.startswith(b".") or name in IGNORED_FOLDERS
+
+
+def walk_reaches(folder: bytes, path: bytes) -> bool:
+    """Say whether a walk of `folder` comes to `path`: it is in there, and not behind a link or a name left out."""
+    if not path.startswith(os.path.join(folder, b"")):
+        return False
+    while path != folder:
+        if ignored(os.path.basename(path)) or os.path.islink(path):
+            return False
+        path = os.path.dirname(path)
+    return True

@@ -39,13 +39,23 @@ def read_file(path: str | bytes) -> FileBytes:
                 raise MediaError("the file is empty (0 bytes)")
             if before.st_size > MAX_BYTES:
                 raise MediaError(f"the file is larger than {MAX_BYTES >> 30} GB")
-            data = os.read(descriptor, before.st_size + 1)
+            data = _read_all(descriptor, before.st_size)
             after = os.fstat(descriptor)
     except OSError as error:
         raise TemporaryMediaError(_why(error)) from error
     if len(data) != before.st_size or after.st_mtime_ns != before.st_mtime_ns:
         raise TemporaryMediaError("the file changed while it was read")
     return FileBytes(data, xxhash.xxh3_128_digest(data), FileStat.of(before))
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    """Read to the end, or one byte beyond `size`; network file systems hand out less at a time than was asked for."""
+    parts = []
+    left = size + 1
+    while left > 0 and (part := os.read(descriptor, left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def read_head(path: str | bytes, count: int) -> bytes:

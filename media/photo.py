@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from core.errors import MediaError
+from core.errors import MediaError, TemporaryMediaError
 from core.types import Fit, ImageInput, Pixels
 from media.kinds import HEAD_BYTES, LATER_EXTENSIONS, PHOTO_FORMATS, extension, sniff
 
@@ -18,9 +18,11 @@ Image.MAX_IMAGE_PIXELS = None
 # Its remarks on odd metadata are for programmers; set once, since catch_warnings is not safe with threads.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 MEGAPIXELS_DRAFT = 2_000
-"""Limit for baseline JPEGs, which are decoded at a fraction of their size."""
+"""Limit for JPEGs in one scan, which are decoded at a fraction of their size as they are read."""
 MEGAPIXELS_WHOLE = 200
-"""Limit for everything that has to be decoded whole."""
+"""Limit for opaque 8-bit photos that have to be decoded whole: 4 bytes a pixel."""
+MEGAPIXELS_COSTLY = 80
+"""Limit for those that take up to 12: transparency, 16 bits, JPEGs in several scans."""
 
 DRAFT_FACTOR = 2
 DRAFT_MINIMUM = 512
@@ -86,21 +88,39 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
     check_photo(data, name)
     try:
         with Image.open(io.BytesIO(data), formats=PHOTO_FORMATS) as image:
-            _check_size(image)
+            _check_size(image, data)
             yield image
     except MediaError:
         raise
+    except MemoryError as error:
+        raise TemporaryMediaError("not enough memory to decode it") from error
     except Exception as error:  # a decoder fed with rubbish may raise anything
         raise MediaError(_reason(error)) from error
 
 
-def _check_size(image: Image.Image) -> None:
+def _check_size(image: Image.Image, data: bytes) -> None:
     """Refuse a photo that would not fit into memory, from its header alone."""
     width, height = image.size
-    scalable = image.format in _JPEG and not image.info.get("progressive")
-    limit = MEGAPIXELS_DRAFT if scalable else MEGAPIXELS_WHOLE
+    if image.format in _JPEG:
+        limit = MEGAPIXELS_DRAFT if _in_one_scan(data) else MEGAPIXELS_COSTLY
+    else:
+        cheap = image.mode in ("1", "L", "P", "RGB", "CMYK") and "transparency" not in image.info
+        limit = MEGAPIXELS_WHOLE if cheap else MEGAPIXELS_COSTLY
     if width * height > limit * 1_000_000:
         raise MediaError(f"{width} x {height} pixels are more than the limit of {limit} megapixels")
+
+
+def _in_one_scan(jpeg: bytes) -> bool:
+    """Say whether a JPEG's first scan has all its components; otherwise the decoder keeps them all in memory."""
+    components, at = 0, 2
+    while at + 9 < len(jpeg) and jpeg[at] == 0xFF:
+        marker = jpeg[at + 1]
+        if marker == 0xDA:  # start of scan
+            return components > 0 and jpeg[at + 4] == components
+        if marker in (0xC0, 0xC1):  # start of a sequential frame
+            components = jpeg[at + 9]
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(jpeg[at + 2 : at + 4])
+    return False
 
 
 def _shrunk(image: Image.Image, fit: Fit, wanted: int) -> tuple[Image.Image, tuple[int, int]]:
@@ -194,8 +214,6 @@ def _over_white(image: Image.Image) -> Image.Image:
 def _reason(error: Exception) -> str:
     """Say in a person's words why a decoder failed."""
     text = str(error).strip() or type(error).__name__
-    if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
     if "truncated" in text.lower() or "premature" in text.lower() or isinstance(error, EOFError):
         return "the file is cut short"
     if "cannot identify image file" in text:

@@ -29,7 +29,7 @@ class Target:
         if self.image_mean is not None:
             rows = rows - self.image_mean
         rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)  # fp16 rounds lengths too
-        scores: Vector = (rows @ self.vector) * np.float32(self.scale)
+        scores: Vector = np.clip((rows @ self.vector) * np.float32(self.scale), -1, 1)
         return scores
 
 

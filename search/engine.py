@@ -3,6 +3,7 @@
 What only some queries need (decoding pictures, the tags) is imported where it is needed: most are words.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,15 +35,22 @@ class Engine:
         if k < 1:
             raise QueryError(f"the number of results must be at least 1, not {k}")
         vectors: list[Vector] = []
-        own: set[int] = set()
+        own: set[int | Path] = set()
         for term in query.terms:
             if term.modality is Modality.TEXT:
                 vectors.append(self.encoder.encode_texts([term.value])[0])
             else:
                 vector, content_id = self._picture(Path(term.value))
                 vectors.append(vector)
-                own |= {content_id} if content_id is not None else set()
+                own.add(Path(os.path.abspath(term.value)))  # though it was edited since it was indexed
+                if content_id is not None:
+                    own.add(content_id)
         return self._rank(self._compose(query.terms, vectors), k, own)
+
+    def is_complete(self) -> bool:
+        """Say whether no run is still renewing the photos for this version of the model."""
+        current = self.reader.space()
+        return current is None or current.name != self.index.space.name or current.id == self.index.space.id
 
     def _compose(self, terms: tuple[Term, ...], vectors: list[Vector]) -> Target:
         """Compose the terms, looking up means only where they matter."""
@@ -65,7 +73,7 @@ class Engine:
             return known[1], known[0]
         return encode_photo(file, path, self.encoder), None
 
-    def _rank(self, target: Target, k: int, own: set[int]) -> list[Hit]:
+    def _rank(self, target: Target, k: int, own: set[int | Path]) -> list[Hit]:
         """Fetch more and more candidates until k distinct photos are left, and order them by exact score."""
         fetch = max(OVERFETCH * k, FETCH_AT_LEAST)
         while True:
@@ -77,13 +85,13 @@ class Engine:
                 return hits[:k]
             fetch *= 4
 
-    def _hits(self, ids: np.ndarray, scores: Vector, own: set[int]) -> list[Hit]:
+    def _hits(self, ids: np.ndarray, scores: Vector, own: set[int | Path]) -> list[Hit]:
         """Name the photos behind vectors, one hit a content, best first."""
         assets = self.reader.assets(ids)
         best: dict[int, Hit] = {}
         for vector_id, score in zip(ids.tolist(), scores.tolist(), strict=True):
             asset = assets.get(vector_id)
-            if asset is None or asset.content_id in own:
+            if asset is None or asset.content_id in own or own.intersection(asset.paths):
                 continue
             if asset.content_id not in best or best[asset.content_id].score < score:
                 first, *also = asset.paths

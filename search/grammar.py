@@ -1,6 +1,5 @@
 """Read what a person typed: is it words or a file, and how much does it weigh?"""
 
-import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from media.kinds import expected_photo
 
 _WEIGHTED = re.compile(r"(\d+\.?\d*|\.\d+):(.+)", re.DOTALL)
 _WORDS = "text:"
+LEAST_WEIGHT, MOST_WEIGHT = 0.001, 1000
 
 
 def parse_query(query: str, plus: Iterable[str] = (), minus: Iterable[str] = ()) -> Query:
@@ -28,8 +28,10 @@ def parse_term(typed: str) -> Term:
     weight = 1.0
     if match := _WEIGHTED.fullmatch(typed):
         weight, typed = float(match[1]), match[2]
-        if not 0 < weight < math.inf:
-            raise QueryError(f"the weight of '{typed}' must be above 0, and finite; subtract with --minus")
+        if not LEAST_WEIGHT <= weight <= MOST_WEIGHT:
+            raise QueryError(
+                f"the weight of '{typed}' must be between {LEAST_WEIGHT} and {MOST_WEIGHT}; subtract with --minus"
+            )
     if typed.startswith(_WORDS):
         return Term(Modality.TEXT, _text(typed.removeprefix(_WORDS)), weight)
     file = _file(typed)
@@ -40,25 +42,19 @@ def parse_term(typed: str) -> Term:
 
 def _file(typed: str) -> Path | None:
     """Return the file that is meant, None if words are: `./x`, `../x`, `~/x`, `/x` are files, and so is x.jpg."""
-    path = Path(typed)
-    explicit = typed.startswith(("./", "../", "~/", "/", "file://"))
-    if typed.startswith("file://"):
-        path = Path(typed.removeprefix("file://"))
-    elif typed.startswith("~/"):
-        path = path.expanduser()
+    path = Path(typed).expanduser() if typed.startswith("~/") else Path(typed)
     try:
         there, folder = path.exists(), path.is_dir()
     except (OSError, ValueError):  # far too long for a name, or with a NUL: words
         there = folder = False
-    named = expected_photo(typed) or "/" in typed
-    if not explicit and not (named and there and not folder):
-        if named and expected_photo(typed) and " " not in typed and not folder:
-            raise QueryError(f"there is no file {typed}; to search for these words, write text:{typed}")
+    explicit = typed.startswith(("./", "../", "~/", "/"))
+    like_a_file = expected_photo(typed) and (there or " " not in typed)
+    if not explicit and not like_a_file and not (there and not folder and "/" in typed):
         return None
     if not there:
-        raise QueryError(f"there is no file {path}; to search for these words, write {_WORDS}{typed}")
+        raise QueryError(f"there is no file {typed}; to search for these words, write {_WORDS}{typed}")
     if folder:
-        raise QueryError(f"{path} is a folder; name a photo in it")
+        raise QueryError(f"{typed} is a folder; name a photo in it, or write {_WORDS}{typed} to search for the words")
     return path
 
 

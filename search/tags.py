@@ -4,7 +4,6 @@ import contextlib
 import csv
 import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -129,10 +128,9 @@ def _keep(path: Path, rows: Vectors) -> None:
     content = np.ascontiguousarray(rows, np.float32).tobytes()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(suffix=".tmp", dir=path.parent)
+        scratch = path.with_suffix(f".{os.urandom(8).hex()}")
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(hashlib.sha256(content).digest() + content)
-            Path(scratch).replace(path)
+            scratch.write_bytes(hashlib.sha256(content).digest() + content)
+            scratch.replace(path)
         finally:
-            Path(scratch).unlink(missing_ok=True)
+            scratch.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from core.errors import LibraryError
 DATABASE = "library.db"
 LOCK = "write.lock"
 INDEX = "index"
+REPAIR = "put a copy back from a backup, or move the folder away and index again"
 NEWEST = "0001"
 """The newest schema: the last revision in migrations/versions."""
 VECTOR_DTYPE = "<f2"
@@ -40,16 +41,15 @@ def check_version(version: str | None, folder: Path) -> None:
             f"{folder / DATABASE} was made by a newer glimpse (schema {version}, this one knows {NEWEST}); "
             f"update glimpse: pip install --upgrade glimpse-search"
         )
+    if version is not None and not version.isdigit():
+        raise LibraryError(f"{folder / DATABASE} is damaged (schema '{version}'); {REPAIR}")
 
 
 def _sentence(folder: Path, text: str) -> str:
     if "full" in text:
         return f"the disk that holds {folder} is full; free some space and run the command again"
     if "not a database" in text or "malformed" in text:
-        return (
-            f"{folder / DATABASE} is damaged ({text}); put a copy back from a backup, "
-            f"or move the folder away and index again"
-        )
+        return f"{folder / DATABASE} is damaged ({text}); {REPAIR}"
     if "no such table" in text:
         return f"there is no library in {folder} yet ({text}); make one with: glimpse index FOLDER"
     if "readonly" in text or "unable to open" in text:

@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 from core.errors import LibraryError
 from core.types import Failure, Status, Vector
-from store.names import DATABASE, VECTOR_DTYPE, check_version, explain
+from store.names import DATABASE, REPAIR, VECTOR_DTYPE, check_version, explain
 
 Ids = npt.NDArray[np.int64]
 Halves = npt.NDArray[np.float16]
 """Stored vectors, shape (n, dim)."""
 _MANY = 500
+_BLOCK = 8192
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,16 @@ class Reader:
 
     def newest_vector(self, space_id: int) -> int:
         """Return the highest id of a vector of the space, 0 if it has none."""
-        return int(self._rows("SELECT coalesce(max(id), 0) FROM vectors WHERE space_id = ?", space_id)[0][0])
+        # + keeps SQLite from the index on space_id, which would have it look at every row of the space.
+        rows = self._rows("SELECT id FROM vectors WHERE +space_id = ? ORDER BY id DESC LIMIT 1", space_id)
+        return int(rows[0][0]) if rows else 0
 
-    def vectors(self, space: StoredSpace, after: int = 0) -> tuple[Ids, Halves]:
-        """Return ids, ascending, and vectors of all rows whose id is above `after`."""
-        rows = self._rows("SELECT id, vector FROM vectors WHERE space_id = ? AND id > ? ORDER BY id", space.id, after)
-        return _matrix(rows, space.dim)
+    def vectors(self, space: StoredSpace, after: int = 0) -> Iterator[tuple[Ids, Halves]]:
+        """Yield ids, ascending, and vectors of all rows whose id is above `after`, some thousands at a time."""
+        sql = "SELECT id, vector FROM vectors WHERE +space_id = ? AND id > ? ORDER BY id LIMIT ?"
+        while rows := self._rows(sql, space.id, after, _BLOCK):
+            after = rows[-1][0]
+            yield _matrix(rows, space.dim)
 
     def vectors_by_id(self, space: StoredSpace, ids: Iterable[int]) -> tuple[Ids, Halves]:
         """Return ids, ascending, and vectors of those of `ids` that are still there."""
@@ -107,12 +112,13 @@ class Reader:
             "JOIN roots r ON r.id = f.root_id WHERE v.id IN",
             vector_ids,
         )
-        found: dict[int, Asset] = {}
+        paths: dict[tuple[int, int, str], list[Path]] = {}
         for vector_id, content_id, kind, root, path in rows:
-            earlier = found[vector_id].paths if vector_id in found else ()
-            paths = tuple(sorted((*earlier, _path(root, path))))
-            found[vector_id] = Asset(content_id, kind, paths)
-        return found
+            paths.setdefault((vector_id, content_id, kind), []).append(_path(root, path))
+        return {
+            vector_id: Asset(content_id, kind, tuple(sorted(places)))
+            for (vector_id, content_id, kind), places in paths.items()
+        }
 
     def content(self, digest: bytes, space: StoredSpace) -> tuple[int, Vector | None] | None:
         """Return id and vector of the content with these bytes, None if the library does not know them."""
@@ -198,8 +204,11 @@ def _connect(folder: Path) -> sqlite3.Connection:
 
 
 def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Halves]:
-    ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
-    halves = np.frombuffer(b"".join([row[1] for row in rows]), VECTOR_DTYPE).reshape(-1, dim)
+    try:
+        ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+        halves = np.frombuffer(b"".join([row[1] for row in rows]), VECTOR_DTYPE).reshape(len(rows), dim)
+    except (TypeError, ValueError) as error:
+        raise LibraryError(f"{DATABASE} is damaged: a vector is not what was stored; {REPAIR}") from error
     return ids, halves
 
 

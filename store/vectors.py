@@ -9,6 +9,7 @@ import mmap
 import os
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,6 +44,8 @@ TAIL = 2048
 """Rows scanned beside the file before it is written anew."""
 GPU_K = 2048
 """The most neighbours that FAISS finds on a GPU."""
+GPU_SCRATCH = 64 << 20
+"""Bytes that FAISS may reserve on a GPU beside the vectors."""
 
 
 class FlatIndex:
@@ -54,23 +57,17 @@ class FlatIndex:
         self._searches = 0
 
     @classmethod
-    def of(cls, ids: Ids, vectors: Halves, dim: int) -> "FlatIndex":
-        """Build from ids, shape (n,), and fp16 rows, shape (n, dim)."""
+    def of(cls, blocks: Iterable[tuple[Ids, Halves]], dim: int) -> "FlatIndex":
+        """Build from blocks of ids, shape (n,), and fp16 rows, shape (n, dim)."""
         kind = faiss.ScalarQuantizer.QT_fp16
         index = faiss.IndexIDMap(faiss.IndexScalarQuantizer(dim, kind, faiss.METRIC_INNER_PRODUCT))
-        for start in range(0, len(ids), 65536):
-            part = slice(start, start + 65536)
-            index.add_with_ids(vectors[part].astype(np.float32), ids[part])
+        for ids, vectors in blocks:
+            index.add_with_ids(vectors.astype(np.float32), ids)
         return cls(index)
 
     @classmethod
-    def empty(cls, dim: int) -> "FlatIndex":
-        """Build an index of nothing."""
-        return cls.of(np.empty(0, np.int64), np.empty((0, dim), np.float16), dim)
-
-    @classmethod
     def mapped(cls, path: Path) -> "FlatIndex":
-        """Open a file by memory map: nothing is read before it is needed."""
+        """Open a file by memory map, so that processes share what they read of it."""
         return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
 
     def save(self, path: Path) -> None:
@@ -97,10 +94,13 @@ class FlatIndex:
     def _device(self, k: int) -> "faiss.Index":
         """Return the index on the GPU where there is one, from the second search on: a single one never repays it."""
         self._searches += 1
-        if self._searches == 2 and getattr(faiss, "get_num_gpus", lambda: 0)() > 0:
+        if self._searches == 2 and len(self) > TAIL and getattr(faiss, "get_num_gpus", lambda: 0)() > 0:
             options = faiss.GpuClonerOptions()
             options.useFloat16 = True
-            self._gpu = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, self._index, options)
+            resources = faiss.StandardGpuResources()
+            resources.setTempMemory(GPU_SCRATCH)
+            with contextlib.suppress(RuntimeError):  # no room on the card: the CPU goes on
+                self._gpu = faiss.index_cpu_to_gpu(resources, 0, self._index, options)
         return self._gpu if self._gpu is not None and k <= GPU_K else self._index
 
 
@@ -111,7 +111,7 @@ class VectorIndex:
         self._reader = reader
         self.space = space
         self._folder = reader.folder / INDEX
-        self._main = FlatIndex.empty(space.dim)
+        self._main = FlatIndex.of((), space.dim)
         self._tail = self._main
         self._covered = 0  # highest id in the main index
         self._newest = 0  # highest id in main or tail
@@ -141,32 +141,36 @@ class VectorIndex:
             newest = self._reader.newest_vector(self.space.id)
             if newest == self._newest:
                 return
-            ids, vectors = self._reader.vectors(self.space, after=self._covered)
-            self._tail = FlatIndex.of(ids, vectors, self.space.dim)
-            self._newest = newest
-            if len(ids) > TAIL:
+            if newest - self._covered > TAIL:
                 self._rebuild()
+            else:
+                self._tail = FlatIndex.of(self._reader.vectors(self.space, after=self._covered), self.space.dim)
+                self._newest = newest
 
     def _forget(self) -> None:
-        self._main = FlatIndex.empty(self.space.dim)
+        self._main = FlatIndex.of((), self.space.dim)
         self._tail, self._covered, self._newest = self._main, 0, 0
 
     def _rebuild(self) -> None:
         """Put all vectors into the main index, and into a file if the disk takes it."""
-        ids, vectors = self._reader.vectors(self.space)
-        self._main = FlatIndex.of(ids, vectors, self.space.dim)
-        self._covered = self._newest = int(ids[-1])
-        self._tail = FlatIndex.empty(self.space.dim)
+        self._tail = FlatIndex.of((), self.space.dim)
+        self._main = self._tail  # lets go of the old one first
+        last = 0
+
+        def blocks() -> Iterator[tuple[Ids, Halves]]:
+            nonlocal last
+            for ids, vectors in self._reader.vectors(self.space):
+                last = int(ids[-1])
+                yield ids, vectors
+
+        self._main = FlatIndex.of(blocks(), self.space.dim)
+        self._covered = self._newest = last
         with contextlib.suppress(OSError, RuntimeError):  # a read-only or full disk: searching goes on without
             self._save()
 
     def _save(self) -> None:
-        import tempfile  # here, since a search seldom writes
-
         self._folder.mkdir(exist_ok=True)
-        descriptor, name = tempfile.mkstemp(suffix=".tmp", dir=self._folder)
-        os.close(descriptor)
-        scratch = Path(name)
+        scratch = self._folder / f"{os.urandom(8).hex()}.tmp"
         try:
             self._main.save(scratch)
             with scratch.open("rb+") as file:
@@ -187,7 +191,7 @@ class VectorIndex:
     def _open_file(self) -> None:
         """Open the file if it was made from this database and is whole; otherwise everything is tail."""
         for path in sorted(self._folder.glob(f"{self.space.id}-*.faiss"), reverse=True):
-            with contextlib.suppress(OSError, RuntimeError, ValueError, IndexError):
+            with contextlib.suppress(OSError, RuntimeError, ValueError, IndexError, OverflowError):
                 covered = int(path.stem.split("-")[2])
                 stamp, _, checksum = path.stem.rpartition("-")
                 if stamp != self._stamp(covered) or checksum != _checksum(path):

@@ -5,7 +5,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from store.names import NEWEST, check_version
+from core.errors import LibraryError
+from store.names import DATABASE, NEWEST, REPAIR, check_version
 
 
 def migrate(engine: Engine, folder: Path) -> None:
@@ -13,7 +14,10 @@ def migrate(engine: Engine, folder: Path) -> None:
     with engine.connect() as db:
         has_version = sa.inspect(db).has_table("alembic_version")
         version = db.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if has_version else None
+        tables = set(sa.inspect(db).get_table_names()) - {"alembic_version"}
     check_version(version, folder)
+    if tables and (version is None or int(version) < 1):
+        raise LibraryError(f"{folder / DATABASE} is damaged (it has tables and no version); {REPAIR}")
     if version == NEWEST:
         return
     # Imported here: it costs a quarter of a second that only the first run has to pay.

@@ -368,7 +368,8 @@ def export(folder):
     time.sleep(float(os.environ.get("TINY_SECONDS", 0)))
     target = pathlib.Path(folder)
     (target / "table.bin").write_bytes(b"1234")
-    (target / "manifest.json").write_text(json.dumps({"files": {"table.bin": 4}}))
+    from encoders.runtime import checksum
+    (target / "manifest.json").write_text(json.dumps({"files": {"table.bin": checksum(target / "table.bin")}}))
 """
 
 
@@ -457,20 +458,15 @@ def test_a_damaged_export_of_the_built_in_model_is_made_anew(
     assert asked == [("encoders.builtin_export", folder)]
 
 
-@pytest.mark.parametrize("name", ["text.onnx", "image.onnx", "tokenizer.json", "tokens.npy", "centre.npy"])
-def test_contents_lost_at_the_right_size_are_named_with_the_remedy(export: Export, tmp_path: Path, name: str) -> None:
-    folder = product.export_folder(tmp_path)
-    folder.mkdir(parents=True)
-    for path in export.folder.iterdir():
-        (folder / path.name).symlink_to(path)
-    (folder / name).unlink()
-    with open(folder / name, "wb") as file:
-        file.truncate(export.path(name).stat().st_size)
-    with pytest.raises(ModelError, match=r"is damaged; delete that folder") as caught:
-        encoder = product.load(tmp_path)
-        encoder.encode_texts(["a cat"])
-        encoder.encode_images(np.zeros((1, 224, 224, 3), np.uint8))
-    assert str(folder) in str(caught.value)
+@pytest.mark.parametrize("offset", [0, 2, 3])
+def test_a_flipped_bit_is_noticed_and_the_export_made_anew(tiny: Tiny, offset: int) -> None:
+    """Wrong vectors would otherwise be stored, and never be encoded again."""
+    tiny.open()
+    content = bytearray((tiny.folder / "table.bin").read_bytes())
+    content[offset] ^= 0x40
+    (tiny.folder / "table.bin").write_bytes(content)
+    assert tiny.open().path("table.bin").read_bytes() == b"1234"
+    assert tiny.runs == 2
 
 
 def test_processes_that_come_at_once_export_once(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -500,7 +496,7 @@ def test_a_reader_never_sees_half_an_export(tiny: Tiny, monkeypatch: pytest.Monk
 
 def test_a_failed_export_says_why_and_leaves_nothing(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINY_FAILS", "1")
-    with pytest.raises(ModelError, match=r"^the model could not be prepared: the weights are gone$"):
+    with pytest.raises(ModelError, match=r"^the model could not be prepared in .*: the weights are gone$"):
         tiny.open()
     assert {path.name for path in tiny.folder.parent.iterdir()} <= {"tiny-1.2.3.lock"}
     monkeypatch.delenv("TINY_FAILS")
@@ -510,7 +506,7 @@ def test_a_failed_export_says_why_and_leaves_nothing(tiny: Tiny, monkeypatch: py
 def test_a_reason_of_our_own_is_given_as_it_is(tmp_path: Path, tiny: Tiny) -> None:
     code = "from core.errors import ModelError\ndef export(folder):\n    raise ModelError('reinstall it')\n"
     (tmp_path / "tiny_exporter.py").write_text(code)
-    with pytest.raises(ModelError, match=r"^the model could not be prepared: reinstall it$"):
+    with pytest.raises(ModelError, match=r"^the model could not be prepared in .*: reinstall it$"):
         tiny.open()
 
 

@@ -112,11 +112,11 @@ def test_exit_codes(indexed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["search", "./nowhere.jpg"], "no file nowhere.jpg; to search for these words, write text:./nowhere.jpg"),
+        (["search", "./nowhere.jpg"], "no file ./nowhere.jpg; to search for these words, write text:./nowhere.jpg"),
         (["search", "nowhere.jpg"], "there is no file nowhere.jpg"),
         (["search", "./"], "is a folder; name a photo in it"),
         (["search", "   "], "the query is empty"),
-        (["search", "0:red"], "must be above 0"),
+        (["search", "0:red"], "must be between 0.001 and 1000"),
         (["search", "red", "--minus", "red"], "cancel each other out"),
         (["search", "red", "--model", "nonsense"], "there is no model 'nonsense'; the models are: builtin, small"),
         (["search", "red", "--model", "small"], "comes with the next version"),
@@ -238,3 +238,54 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(tmp_path: Path) -> Non
 def stored(library: Path) -> int:
     shown = run("status", "--json", "--library", library)
     return int(json.loads(shown.stdout)["files"]) if shown.returncode == 0 else 0
+
+
+def test_a_name_that_begins_with_a_tilde_is_a_name(tmp_path: Path) -> None:
+    (tmp_path / "~mail").mkdir()
+    paint(tmp_path / "~mail" / "a.png", (255, 0, 0))
+    done = run("index", "./~mail", "--library", tmp_path / "lib", *FAKE, cwd=tmp_path)
+    assert done.stdout.startswith(b"1 added")
+
+
+def test_a_sheet_cannot_overwrite_a_photo(indexed: Path) -> None:
+    before = (indexed / "red.png").read_bytes()
+    done = run("search", "red", "--sheet", indexed / "red.png")
+    assert done.returncode == 2
+    assert b"must be called something.html" in done.stderr
+    assert (indexed / "red.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("arguments", [("index", ""), ("index", ".", "--library", ""), ("tag", ""), ("similar", "")])
+def test_an_empty_path_is_not_the_folder_one_stands_in(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert b"the path is empty" in done.stderr
+
+
+@pytest.mark.parametrize(("redirection", "code"), [("2>&-", 0), ("2>/dev/full", 0), (">/dev/full", 2), (">&-", 2)])
+def test_closed_and_full_streams(indexed: Path, redirection: str, code: int) -> None:
+    command = f"{sys.executable} -m glimpse search red --json {redirection}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+    for line in done.stdout.splitlines():
+        json.loads(line)
+
+
+def test_no_library_is_made_for_a_model_that_is_not_there(tmp_path: Path, photos: Path) -> None:
+    assert run("index", photos, "--library", tmp_path / "lib", "--model", "large").returncode == 2
+    assert not (tmp_path / "lib").exists()
+
+
+def test_ctrl_c_while_the_model_is_prepared(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIMPSE_CACHE", str(tmp_path / "cache"))
+    command = [sys.executable, "-m", "glimpse", "index", str(photos), "--library", str(tmp_path / "lib")]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    assert child.stderr
+    while b"preparing" not in child.stderr.readline():
+        pass
+    time.sleep(0.5)
+    os.killpg(child.pid, signal.SIGINT)
+    _, errors = child.communicate(timeout=30)
+    assert (child.returncode, errors.strip()) == (130, b"glimpse: interrupted")
+    assert not list((tmp_path / "cache" / "models").glob(".builtin*"))

@@ -15,7 +15,7 @@ from encoders.fake import FakeEncoder
 from indexer.pipeline import index
 from search.engine import open_engine
 from search.grammar import parse_query
-from store.library import Library
+from store.writer import Writer
 from tests.conftest import ROOT, paint
 
 PHOTOS = 120
@@ -41,7 +41,7 @@ def index_slowly(place: str) -> None:
     def tell(progress: Progress) -> None:
         print(progress.done, flush=True)
 
-    with Library(here / "library") as library:
+    with Writer(here / "library") as library:
         index(library, SlowEncoder(), [here / "photos"], settings(here), tell)
 
 

@@ -18,7 +18,7 @@ from core.settings import Settings
 from core.types import Pixels, Progress, Vectors
 from encoders.fake import FakeEncoder
 from indexer.pipeline import index
-from store.library import Library
+from store.writer import Writer
 from tests.conftest import ROOT, paint
 
 PHOTOS = 60
@@ -46,7 +46,7 @@ def child(place: str) -> None:
     """Index in a process of its own, telling every step."""
     here = Path(place)
     print("ready", flush=True)
-    with Library(here / "library") as library:
+    with Writer(here / "library") as library:
         tell: Callable[[Progress], None] = lambda progress: print(progress.done, flush=True)  # noqa: E731
         index(library, SlowEncoder(), [here / "photos"], settings(here), tell)
 
@@ -185,9 +185,9 @@ def test_a_stopped_run_finishes_its_batch_and_the_next_goes_on(
 
 
 def test_a_stop_in_the_middle_of_a_batch_commits_what_was_read(place: Path) -> None:
-    calls = iter(range(1000))
+    seen: list[Progress] = []
     with glimpse.Library(settings(place)) as library:
-        report = library.index([place / "photos"], stop=lambda: next(calls) > 8)
+        report = library.index([place / "photos"], seen.append, lambda: seen != [] and seen[-1].done > 8)
     assert report.interrupted
     assert 0 < report.encoded < PHOTOS
     assert encoded(place) == report.encoded

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from sqlalchemy import event
 
 import encoders.registry
 import glimpse
@@ -17,6 +18,7 @@ from core.errors import GlimpseError
 from core.settings import Settings
 from core.types import IndexReport, Pixels, Space, Vectors
 from encoders.fake import FakeEncoder
+from store.writer import Writer
 from tests.conftest import COLOURS, paint
 from tests.plain_user import as_plain_user
 
@@ -691,3 +693,67 @@ def test_another_model_becomes_the_current_one_when_it_is_complete(
         assert other.status().model == "fake"
         other.index([photos])
         assert other.status().model == "builtin"
+
+
+def test_a_remounted_drive_is_not_read_again(indexed: glimpse.Library, photos: Path, reads: list[bytes]) -> None:
+    with contextlib.closing(sqlite3.connect(indexed.settings.library / "library.db")) as db, db:
+        db.execute("UPDATE files SET device = device + 1, inode = inode + 1000")
+    assert counts(indexed.index([photos])) == {"unchanged": 4}
+    assert reads == []
+    (photos / "red.png").rename(photos / "renamed.png")
+    assert counts(indexed.index([photos])) == {"moved": 1, "unchanged": 3}
+    assert reads == []
+
+
+def test_what_was_asked_for_behind_a_link_or_a_hidden_name_stays(library: glimpse.Library, tmp_path: Path) -> None:
+    for folder, colour in (("pics", RED), ("pics/.secret", GREEN), ("other", BLUE)):
+        (tmp_path / folder).mkdir()
+        paint(tmp_path / folder / "a.png", colour)
+    (tmp_path / "pics" / "link").symlink_to(tmp_path / "other")
+    library.index([tmp_path / "pics" / "link", tmp_path / "pics" / ".secret"])
+    assert counts(library.index([tmp_path / "pics"])) == {"added": 1, "encoded": 1}
+    assert counts(library.index()) == {"unchanged": 3}
+    assert library.prune() == 0
+
+
+@pytest.mark.parametrize("seconds", [99999999999, -99999999999])
+def test_a_time_beyond_all_clocks_is_no_reason_to_stop(library: glimpse.Library, photos: Path, seconds: int) -> None:
+    try:
+        os.utime(photos / "red.png", (seconds, seconds))
+    except (OverflowError, OSError):
+        pytest.skip("this file system keeps no such time")
+    assert counts(library.index([photos])) == {"added": 4, "encoded": 4}
+    assert counts(library.index([photos])) == {"unchanged": 4}
+
+
+def test_two_slashes_lead_to_the_same_place(indexed: glimpse.Library, photos: Path) -> None:
+    assert counts(indexed.index([Path(f"/{photos}")])) == {"unchanged": 4}
+
+
+def test_a_photo_that_was_edited_is_not_found_by_itself(indexed: glimpse.Library, photos: Path) -> None:
+    paint(photos / "red.png", (200, 30, 30))
+    assert photos / "red.png" not in [hit.path for hit in indexed.similar(photos / "red.png")]
+
+
+def test_many_copies_of_one_photo_are_found_in_no_time(library: glimpse.Library, tmp_path: Path) -> None:
+    (tmp_path / "copies").mkdir()
+    paint(tmp_path / "copies" / "0.png", RED)
+    for number in range(1, 5000):
+        os.link(tmp_path / "copies" / "0.png", tmp_path / "copies" / f"{number}.png")
+    assert counts(library.index([tmp_path / "copies"])) == {"added": 5000, "encoded": 1}
+    (hit,) = library.search("red")
+    assert len(hit.also) == 4999
+
+
+def test_nothing_looks_at_every_vector_for_every_file(indexed: glimpse.Library) -> None:
+    """A run over 80,000 photos would stand still for minutes before it began."""
+    asked: list[str] = []
+    with Writer(indexed.settings.library) as writer:
+        event.listen(writer._engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+        writer.known_files(writer.encoded_digests(1))
+    queries = [sql for sql in asked if sql.startswith("SELECT")]
+    assert len(queries) == 2
+    for sql in queries:
+        with contextlib.closing(sqlite3.connect(indexed.settings.library / "library.db")) as db:
+            plan = db.execute(f"EXPLAIN QUERY PLAN {sql}", [1] * sql.count("?")).fetchall()
+        assert not [step for *_, step in plan if "CORRELATED" in step]

@@ -16,14 +16,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 import glimpse
-import store.library
+import store.writer
 from core.errors import LibraryBusyError, LibraryError
 from core.settings import Settings
 from core.types import FileStat, Space
-from store.library import Library, Taken
 from store.names import DATABASE, NEWEST
 from store.reader import Reader
 from store.schema import metadata
+from store.writer import Taken, Writer
 from tests.conftest import COLOURS, paint
 from tests.plain_user import as_plain_user
 
@@ -32,8 +32,8 @@ STAT = FileStat(size=5, mtime_ns=1, inode=2, device=3)
 
 
 @pytest.fixture
-def writer(tmp_path: Path) -> Iterator[Library]:
-    with Library(tmp_path / "written") as opened:
+def writer(tmp_path: Path) -> Iterator[Writer]:
+    with Writer(tmp_path / "written") as opened:
         yield opened
 
 
@@ -57,7 +57,7 @@ def taken(root_id: int, name: str, vector: tuple[float, float, float]) -> Taken:
     return Taken(root_id, name.encode(), STAT, digest=digest, size=(4, 3), vector=row)
 
 
-def fill(writer: Library, *batch: tuple[str, tuple[float, float, float]]) -> int:
+def fill(writer: Writer, *batch: tuple[str, tuple[float, float, float]]) -> int:
     """Commit photos in one batch; returns the space's id."""
     space_id = writer.add_space(SPACE)
     root_id = next(iter(writer.roots()), None) or writer.add_root(b"/r", ())
@@ -68,38 +68,38 @@ def fill(writer: Library, *batch: tuple[str, tuple[float, float, float]]) -> int
 # How it is made
 
 
-def test_a_new_library_is_in_wal_mode_with_large_pages_and_a_version(writer: Library) -> None:
+def test_a_new_library_is_in_wal_mode_with_large_pages_and_a_version(writer: Writer) -> None:
     assert ask(writer.folder, "PRAGMA page_size") == [(16384,)]
     assert ask(writer.folder, "PRAGMA journal_mode") == [("wal",)]
     assert ask(writer.folder, "SELECT version_num FROM alembic_version") == [(NEWEST,)]
 
 
-def test_the_migrations_make_what_the_schema_says(writer: Library) -> None:
+def test_the_migrations_make_what_the_schema_says(writer: Writer) -> None:
     engine = sa.create_engine(f"sqlite:///{writer.folder / DATABASE}")
     with engine.connect() as db:
         assert compare_metadata(MigrationContext.configure(db, opts={"compare_type": True}), metadata) == []
     engine.dispose()
 
 
-def test_the_migrations_make_ids_that_are_never_used_again(writer: Library) -> None:
+def test_the_migrations_make_ids_that_are_never_used_again(writer: Writer) -> None:
     made = dict(ask(writer.folder, "SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
     assert all("AUTOINCREMENT" in str(made[table]) for table in metadata.tables)
 
 
 def test_the_newest_version_is_the_last_migration() -> None:
-    names = [path.name for path in Path(store.library.__file__).with_name("migrations").glob("versions/m*.py")]
+    names = [path.name for path in Path(store.writer.__file__).with_name("migrations").glob("versions/m*.py")]
     assert max(names).startswith(f"m{NEWEST}")
 
 
 def test_opening_again_changes_nothing(standing: Path) -> None:
     before = ask(standing, "SELECT sql FROM sqlite_master")
-    with Library(standing):
+    with Writer(standing):
         pass
     assert ask(standing, "SELECT sql FROM sqlite_master") == before
 
 
-@pytest.mark.parametrize("opened", [Library, Reader])
-def test_a_newer_schema_is_refused_with_a_sentence(standing: Path, opened: type[Library] | type[Reader]) -> None:
+@pytest.mark.parametrize("opened", [Writer, Reader])
+def test_a_newer_schema_is_refused_with_a_sentence(standing: Path, opened: type[Writer] | type[Reader]) -> None:
     with contextlib.closing(sqlite3.connect(standing / DATABASE)) as db, db:
         db.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(LibraryError, match=r"newer glimpse \(schema 9999, .*; update glimpse: pip install"):
@@ -110,9 +110,9 @@ def test_a_newer_schema_is_refused_with_a_sentence(standing: Path, opened: type[
 
 
 def test_a_second_writer_is_refused_until_the_first_has_closed(tmp_path: Path) -> None:
-    with Library(tmp_path / "l"), pytest.raises(LibraryBusyError, match="another glimpse is writing"):
-        Library(tmp_path / "l")
-    Library(tmp_path / "l").close()
+    with Writer(tmp_path / "l"), pytest.raises(LibraryBusyError, match="another glimpse is writing"):
+        Writer(tmp_path / "l")
+    Writer(tmp_path / "l").close()
 
 
 def test_a_writer_that_could_not_open_leaves_no_lock(tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ def test_a_writer_that_could_not_open_leaves_no_lock(tmp_path: Path) -> None:
     (tmp_path / "l" / DATABASE).write_bytes(b"garbage" * 1000)
     for _ in range(2):
         with pytest.raises(LibraryError, match="damaged"):
-            Library(tmp_path / "l")
+            Writer(tmp_path / "l")
 
 
 def test_a_reader_sees_the_last_commit_while_a_writer_is_in_a_transaction(standing: Path) -> None:
-    with Library(standing) as writer, writer._begin() as db, Reader(standing) as reader:
+    with Writer(standing) as writer, writer._begin() as db, Reader(standing) as reader:
         db.execute(sa.text("UPDATE files SET gone = 1"))
         assert reader.status().files == 4
     with Reader(standing) as reader:
@@ -243,16 +243,16 @@ def test_no_library_is_told_with_the_remedy(tmp_path: Path) -> None:
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "l").touch()
     with pytest.raises(LibraryError, match=r"cannot use .* as a library: file exists"):
-        Library(tmp_path / "l")
+        Writer(tmp_path / "l")
 
 
-def test_a_commit_is_all_or_nothing(writer: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_is_all_or_nothing(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(writer, ("first", (1, 0, 0)))
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.library, "_write_files", fail)
+    monkeypatch.setattr(store.writer, "_write_files", fail)
     with pytest.raises(LibraryError, match="no space left"):
         fill(writer, ("second", (0, 1, 0)), ("third", (0, 0, 1)))
     for table in ("contents", "segments", "vectors", "files"):
@@ -262,7 +262,7 @@ def test_a_commit_is_all_or_nothing(writer: Library, monkeypatch: pytest.MonkeyP
     assert ask(writer.folder, "SELECT count(*) FROM files") == [(2,)]
 
 
-def test_a_content_that_is_not_there_cannot_be_used_again(writer: Library) -> None:
+def test_a_content_that_is_not_there_cannot_be_used_again(writer: Writer) -> None:
     space_id = writer.add_space(SPACE)
     root_id = writer.add_root(b"/r", ())
     with pytest.raises(LibraryError, match="not there"):
@@ -272,33 +272,33 @@ def test_a_content_that_is_not_there_cannot_be_used_again(writer: Library) -> No
 # What is in it
 
 
-def test_vectors_are_fp16_little_endian(writer: Library) -> None:
+def test_vectors_are_fp16_little_endian(writer: Writer) -> None:
     fill(writer, ("a", (1.0, -0.5, 0.0)), ("b", (0.1, 0.2, 0.97)))
     rows = ask(writer.folder, "SELECT vector FROM vectors ORDER BY id")
     assert rows == [(b"\x00\x3c\x00\xb8\x00\x00",), (struct.pack("<3e", 0.1, 0.2, 0.97),)]
 
 
-def test_a_content_keeps_its_digest_kind_and_sizes(writer: Library) -> None:
+def test_a_content_keeps_its_digest_kind_and_sizes(writer: Writer) -> None:
     fill(writer, ("a", (1, 0, 0)))
     rows = ask(writer.folder, "SELECT digest, kind, size, width, height FROM contents")
     assert rows == [(hashlib.md5(b"a").digest(), "photo", 5, 4, 3)]
     assert ask(writer.folder, "SELECT kind FROM segments") == [("whole",)]
 
 
-def test_the_mean_is_kept_where_the_space_wants_it(writer: Library) -> None:
+def test_the_mean_is_kept_where_the_space_wants_it(writer: Writer) -> None:
     space_id = fill(writer, ("a", (1, 0, 0)), ("b", (0, 0, 1)))
     writer.finish(SPACE, space_id, {}, complete=True)
     (row,) = ask(writer.folder, "SELECT modality, count, mean FROM means")
     assert row == ("image", 2, struct.pack("<3f", 0.5, 0, 0.5))
 
 
-def test_a_centred_space_has_no_mean(writer: Library) -> None:
+def test_a_centred_space_has_no_mean(writer: Writer) -> None:
     centred = Space(name="hand", revision="1", dim=3, shared_dim=3, centred=True)
     writer.finish(centred, fill(writer, ("a", (1, 0, 0))), {}, complete=True)
     assert ask(writer.folder, "SELECT count(*) FROM means") == [(0,)]
 
 
-def test_more_rows_than_sqlite_takes_variables(writer: Library) -> None:
+def test_more_rows_than_sqlite_takes_variables(writer: Writer) -> None:
     batch = [(f"{number}", (1.0, 0.0, 0.0)) for number in range(1201)]
     fill(writer, *batch)
     with Reader(writer.folder) as reader:
@@ -322,7 +322,7 @@ def test_status_does_not_mind_files_that_vanish_while_it_counts(
         assert reader.status().bytes == expected
 
 
-def test_a_full_disk_is_told_as_one(writer: Library) -> None:
+def test_a_full_disk_is_told_as_one(writer: Writer) -> None:
     with pytest.raises(LibraryError, match="is full; free some space"), writer._begin() as db:
         db.execute(sa.text("PRAGMA max_page_count = 1"))
         for _ in range(100):

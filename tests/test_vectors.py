@@ -15,10 +15,10 @@ import store.vectors
 from core.errors import GlimpseError
 from core.types import FileStat, Space, Vector, Vectors
 from encoders.base import unit
-from store.library import Library, Taken
 from store.names import DATABASE
 from store.reader import Halves, Ids, Reader
 from store.vectors import FlatIndex, VectorIndex
+from store.writer import Taken, Writer
 
 DIM = 16
 SPACE = Space(name="hand", revision="1", dim=DIM, shared_dim=DIM)
@@ -33,10 +33,10 @@ def rows(seed: int, count: int) -> Vectors:
 
 def fill(folder: Path, vectors: Vectors, name: str = "") -> None:
     """Commit one photo per vector to a library."""
-    with Library(folder) as library:
+    with Writer(folder) as library:
         space_id = library.add_space(SPACE)
         root_id = next(iter(library.roots()), None) or library.add_root(b"/r", ())
-        start = len(library.known_files(space_id))
+        start = len(library.known_files(set()))
         batch = [
             Taken(
                 root_id, f"{number}{name}".encode(), FileStat(1, 1, number, 1),
@@ -74,14 +74,14 @@ def files(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def built(folder: Path, vectors: Vectors) -> Iterator[Search]:
-    index = FlatIndex.of(np.arange(1, len(vectors) + 1), vectors.astype(np.float16), DIM)
+    index = FlatIndex.of([(np.arange(1, len(vectors) + 1), vectors.astype(np.float16))], DIM)
     yield lambda query, k: index.search(query, k)[0]
 
 
 @contextlib.contextmanager
 def mapped(folder: Path, vectors: Vectors) -> Iterator[Search]:
     folder.mkdir()
-    FlatIndex.of(np.arange(1, len(vectors) + 1), vectors.astype(np.float16), DIM).save(folder / "x.faiss")
+    FlatIndex.of([(np.arange(1, len(vectors) + 1), vectors.astype(np.float16))], DIM).save(folder / "x.faiss")
     index = FlatIndex.mapped(folder / "x.faiss")
     assert (len(index), index.dim) == (len(vectors), DIM)
     yield lambda query, k: index.search(query, k)[0]
@@ -102,7 +102,7 @@ def file_and_tail(folder: Path, vectors: Vectors) -> Iterator[Search]:
     half = len(vectors) // 2
     fill(folder, vectors[:half])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store.vectors, "TAIL", 0)
+        patch.setattr(store.vectors, "TAIL", -1)
         with opened(folder):
             pass
     fill(folder, vectors[half:])
@@ -137,7 +137,7 @@ def test_equal_vectors_are_all_found(folder: Path, kind: Kind) -> None:
 
 def test_more_neighbours_than_a_gpu_gives_come_from_the_cpu() -> None:
     vectors: Halves = np.tile(rows(3, 3).astype(np.float16), (1000, 1))
-    index = FlatIndex.of(np.arange(3000), vectors, DIM)
+    index = FlatIndex.of([(np.arange(3000), vectors)], DIM)
     index._gpu = object()  # type: ignore[assignment]
     assert len(index.search(rows(3, 1)[0], store.vectors.GPU_K + 1)[0]) == store.vectors.GPU_K + 1
 
@@ -146,7 +146,7 @@ def test_a_flat_index_gives_inner_products_best_first() -> None:
     vectors = np.eye(DIM, dtype=np.float32)[:3]
     query = np.zeros(DIM, np.float32)
     query[:3] = (0.25, 1.0, 0.5)
-    index = FlatIndex.of(np.array([7, 8, 9]), vectors.astype(np.float16), DIM)
+    index = FlatIndex.of([(np.array([7, 8, 9]), vectors.astype(np.float16))], DIM)
     ids, scores = index.search(query, 3)
     assert (ids.tolist(), scores.tolist()) == ([8, 9, 7], [1.0, 0.5, 0.25])
 
@@ -288,8 +288,8 @@ def test_deleted_vectors_are_forgotten_while_the_index_is_open(folder: Path) -> 
     vectors = rows(15, 30)
     fill(folder, vectors)
     with opened(folder) as index:
-        with Library(folder) as library:
-            known = library.known_files(1)
+        with Writer(folder) as library:
+            known = library.known_files(set())
             library.mark_gone(known[1, f"{number}".encode()].id for number in range(25))
             library.prune()
         assert sorted(index.search(vectors[0], 100)) == [26, 27, 28, 29, 30]
@@ -320,7 +320,7 @@ def test_a_file_that_cannot_be_written_is_no_error_and_leaves_nothing(
 
 def test_an_index_of_more_than_one_block(folder: Path) -> None:
     vectors: Halves = np.tile(rows(18, 7).astype(np.float16), (10000, 1))[:65540]
-    index = FlatIndex.of(np.arange(65540), vectors, DIM)
+    index = FlatIndex.of([(np.arange(65540), vectors)], DIM)
     assert len(index) == 65540
     assert index.search(vectors[65539].astype(np.float32), 65540)[1].shape == (65540,)
 

@@ -62,6 +62,7 @@ def run() -> int:
     except GlimpseError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted")
         return INTERRUPTED
     except Exception as error:
         if os.environ.get("GLIMPSE_DEBUG"):
@@ -70,6 +71,7 @@ def run() -> int:
 
 
 def _fail(message: str) -> int:
-    line = " ".join(message.split()).encode("utf-8", "backslashreplace").decode()
-    print(f"glimpse: {line}", file=sys.stderr)
+    from glimpse.render import note
+
+    note(f"glimpse: {message}")
     return FAILED

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from glimpse.cli.options import SomePath
+from glimpse.cli.search import note_stage
 from glimpse.defaults import data_folder, settings
 
 SEARCHES = ("a cat", "a cup of coffee", "an old temple by the water")
@@ -11,12 +13,12 @@ TAGGED = "cat.png"
 
 
 @click.command()
-@click.option("--sheet", metavar="FILE.html", type=click.Path(path_type=Path), help="Where the page of results goes.")
+@click.option("--sheet", metavar="FILE.html", type=SomePath(), help="Where the page of results goes.")
 @click.option("--open", "open_", is_flag=True, help="Show the page in the browser.")
 @click.option(
     "--library",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=SomePath(),
     help="A folder for the demonstration's library.",
 )
 def demo(sheet: Path | None, open_: bool, library: Path | None) -> None:
@@ -33,7 +35,7 @@ def demo(sheet: Path | None, open_: bool, library: Path | None) -> None:
 
     folder = library or data_folder() / "demo"
     photos = data_path("demo")
-    with Library(settings(folder, "builtin")) as opened, render.ProgressBar() as bar:
+    with Library(settings(folder, "builtin"), note_stage) as opened, render.ProgressBar() as bar:
         report = opened.index([photos], progress=bar)
         render.emit(f"$ glimpse index {photos}\n{render.summary(report)}")
         results = [(query, opened.search(query, 3)) for query in SEARCHES]

@@ -4,15 +4,20 @@ import json
 import signal
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, Self
 
 import click
 
-from glimpse.cli.options import json_option, library_option, model_option
+from glimpse.cli.options import SomePath, json_option, library_option, model_option
+from glimpse.cli.search import note_stage
 from glimpse.defaults import settings
+
+if TYPE_CHECKING:
+    from core.types import Progress, ProgressCallback
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=SomePath(), metavar="[PATH]...")
 @library_option
 @model_option
 @json_option
@@ -29,10 +34,13 @@ def index(paths: tuple[Path, ...], library: Path | None, model: str | None, json
     from glimpse import render
     from glimpse.api import Library
 
-    stopping = StopOnInterrupt()
-    with Library(settings(library, model)) as opened, render.ProgressBar() as bar, stopping:
+    with (
+        Library(settings(library, model), note_stage) as opened,
+        render.ProgressBar() as bar,
+        StopOnInterrupt(bar) as stopping,
+    ):
         render.note_model_once(opened)
-        report = opened.index(paths, progress=bar, stop=stopping)
+        report = opened.index(paths, progress=stopping.progress, stop=stopping.requested)
     render.index_report(report)
     render.emit(json.dumps(report.as_dict()) if json_ else render.summary(report))
     if not report.interrupted:
@@ -42,22 +50,33 @@ def index(paths: tuple[Path, ...], library: Path | None, model: str | None, json
 
 
 class StopOnInterrupt:
-    """Turn the first Ctrl-C into a request to stop after the batch in flight; a second one stops at once."""
+    """Turn the first Ctrl-C of a run into a request to stop after the batch in flight; a second one stops at once.
 
-    def __init__(self) -> None:
-        self.requested = False
+    So does the first, as long as the run has not begun: while the model is prepared there is nothing to finish.
+    """
 
-    def __call__(self) -> bool:
+    def __init__(self, show: "ProgressCallback") -> None:
+        self._show = show
+        self._begun = False
+        self._requested = False
+
+    def progress(self, progress: "Progress") -> None:
+        """Pass progress on; the first sign of it means that the run has begun."""
+        self._begun = True
+        self._show(progress)
+
+    def requested(self) -> bool:
         """Say whether somebody asked to stop."""
-        return self.requested
+        return self._requested
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._before = signal.signal(signal.SIGINT, self._interrupt)
+        return self
 
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGINT, self._before)
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        if self.requested:
+        if self._requested or not self._begun:
             raise KeyboardInterrupt
-        self.requested = True
+        self._requested = True

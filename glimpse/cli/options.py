@@ -6,12 +6,26 @@ from typing import Any, TypeVar
 
 import click
 
+
+class SomePath(click.Path):
+    """A path that is not empty: "$UNSET" must not mean the folder one stands in."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a Path; fails for an empty text."""
+        if value == "":
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 library_option = click.option(
     "--library",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=SomePath(),
     help="The library's folder (default: $GLIMPSE_LIBRARY, or a folder in your data directory).",
 )
 model_option = click.option(
@@ -43,7 +57,7 @@ def hits_options(command: F) -> F:
             click.option(
                 "--sheet",
                 metavar="FILE.html",
-                type=click.Path(path_type=Path),
+                type=SomePath(),
                 help="Write a page of thumbnails with scores.",
             ),
             click.option("--open", "open_", is_flag=True, help="Show the page of thumbnails in the browser."),

@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from glimpse.cli.options import hits_options
+from glimpse.cli.options import SomePath, hits_options
 from glimpse.cli.search import note_stage, show
 from glimpse.defaults import settings
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=SomePath())
 @hits_options
 def similar(file: Path, library: Path | None, model: str | None, count: int, **shown: Any) -> int:
     """Find the photos most like the picture FILE, which need not be in the library; best first.

@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 
 from core.errors import QueryError
-from glimpse.cli.options import count_option, json_option, library_option, model_option
+from glimpse.cli.options import SomePath, count_option, json_option, library_option, model_option
 from glimpse.cli.search import note_stage
 from glimpse.defaults import settings
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=SomePath(), metavar="FILE...")
 @count_option(5)
 @json_option
 @library_option

@@ -1,4 +1,4 @@
-"""Alembic's entry: run the steps on the connection that store.library hands over."""
+"""Alembic's entry: run the steps on the connection that store.writer hands over."""
 
 from alembic import context
 

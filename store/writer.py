@@ -6,7 +6,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Taken:
     retry: bool = False
 
 
-class Library:
+class Writer:
     """A library opened for writing; made where there is none. One process at a time; readers need no lock."""
 
     def __init__(self, folder: Path) -> None:
@@ -91,7 +91,7 @@ class Library:
         self._engine.dispose()
         self._lock.release()
 
-    def __enter__(self) -> "Library":
+    def __enter__(self) -> "Writer":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -145,21 +145,19 @@ class Library:
                 db.execute(delete(roots).where(roots.c.id == old))
         return root_id
 
-    def known_files(self, space_id: int) -> dict[tuple[int, bytes], KnownFile]:
-        """Return every file ever seen and not pruned, gone ones included, by root id and path below it."""
-        encoded = exists().where(
-            segments.c.content_id == files.c.content_id,
-            vectors.c.segment_id == segments.c.id,
-            vectors.c.space_id == space_id,
-        )
-        query = select(files, contents.c.digest, encoded.label("encoded")).outerjoin_from(files, contents)
+    def known_files(self, encoded: Set[bytes]) -> dict[tuple[int, bytes], KnownFile]:
+        """Return every file ever seen and not pruned, gone ones included, by root id and path below it.
+
+        encoded: the digests that have a vector (`encoded_digests`); to look each up in SQL would take for ever.
+        """
+        query = select(files, contents.c.digest).outerjoin_from(files, contents)
         with self._begin() as db:
             return {
                 (row.root_id, row.path): KnownFile(
                     row.id,
                     FileStat(row.size, row.mtime_ns, row.inode, row.device),
                     row.digest,
-                    row.encoded,
+                    row.digest in encoded,
                     row.gone,
                     row.failure,
                     row.retry,
@@ -168,7 +166,7 @@ class Library:
             }
 
     def encoded_digests(self, space_id: int) -> set[bytes]:
-        """Return the digests of all contents that have a vector in the space."""
+        """Return the digests of all contents that have a vector in the space, 16 bytes each."""
         query = select(contents.c.digest).join_from(vectors, segments).join(contents)
         with self._begin() as db:
             return set(db.execute(query.where(vectors.c.space_id == space_id)).scalars())
@@ -180,6 +178,11 @@ class Library:
             content_ids = _content_ids(db, read)
             _add_vectors(db, space_id, content_ids, read)
             _write_files(db, content_ids, batch)
+
+    def devices(self, root_id: int) -> set[int]:
+        """Return the numbers of the devices where a root's files lay."""
+        with self._begin() as db:
+            return set(db.execute(select(files.c.device).distinct().where(files.c.root_id == root_id)).scalars())
 
     def mark_gone(self, file_ids: Iterable[int]) -> None:
         """Note that files are no longer where they were; they keep their vectors but are not found."""
