@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from core.errors import ModelError
 from core.types import Progress, ProgressCallback
 
 MANIFEST = "manifest.json"
-_CHILD = (
-    "import sys, importlib; sys.path.insert(0, sys.argv[1]); importlib.import_module(sys.argv[2]).export(sys.argv[3])"
-)
-
+_CHILD = """
+import importlib, sys
+sys.path.insert(0, sys.argv[1])
+importlib.import_module(sys.argv[2]).export(*sys.argv[3:])
+"""
 _OURS = f"{ModelError.__module__}.{ModelError.__name__}: "
 
 
@@ -57,10 +58,12 @@ class Export:
             raise ModelError(f"the model in {self.folder} is damaged; delete that folder, it is made anew") from error
 
 
-def ensure_export(exporter: str, folder: Path, progress: ProgressCallback | None = None) -> Export:
+def ensure_export(
+    exporter: str, folder: Path, progress: ProgressCallback | None = None, arguments: Sequence[str] = ()
+) -> Export:
     """Open the export in `folder`; make it first where it is absent or damaged.
 
-    exporter: a module with `export(folder)`, run in a child process since torch takes over a gigabyte.
+    exporter: a module with `export(folder, *arguments)`, run in a child process since torch takes over a gigabyte.
     Two processes that come at once make it once. On a read-only disk the export lives as long as this process.
     Raises ModelError.
     """
@@ -73,11 +76,11 @@ def ensure_export(exporter: str, folder: Path, progress: ProgressCallback | None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):
-            return _opened(folder) or _made(exporter, folder)
+            return _opened(folder) or _made(exporter, folder, arguments)
     except OSError:
         place = tempfile.mkdtemp(prefix="glimpse-")
         atexit.register(shutil.rmtree, place, ignore_errors=True)
-        return _made(exporter, Path(place, folder.name))
+        return _made(exporter, Path(place, folder.name), arguments)
 
 
 def _opened(folder: Path) -> Export | None:
@@ -88,7 +91,7 @@ def _opened(folder: Path) -> Export | None:
         return None
 
 
-def _made(exporter: str, folder: Path) -> Export:
+def _made(exporter: str, folder: Path, arguments: Sequence[str]) -> Export:
     """Run the exporter beside `folder`, then move the result there in one step."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f".{folder.name}-*"):  # by an export that was killed; we hold the lock
@@ -98,7 +101,7 @@ def _made(exporter: str, folder: Path) -> Export:
         target.mkdir()
         root = Path(__file__).resolve().parent.parent
         # -P: a folder the user stands in must not shadow our modules.
-        command = [sys.executable, "-P", "-c", _CHILD, str(root), exporter, str(target)]
+        command = [sys.executable, "-P", "-c", _CHILD, str(root), exporter, str(target), *arguments]
         child = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if child.returncode != 0:
             last = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]

@@ -448,7 +448,7 @@ def test_a_damaged_export_of_the_built_in_model_is_made_anew(
     (folder / damage).write_bytes(export.path(damage).read_bytes()[:-1])
     asked: list[tuple[str, Path]] = []
 
-    def made(exporter: str, wanted: Path) -> Export:
+    def made(exporter: str, wanted: Path, _: object) -> Export:
         asked.append((exporter, wanted))
         return export
 
