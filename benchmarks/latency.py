@@ -1,6 +1,6 @@
 """Measure how long a search takes, cold and warm, beside what it cannot be faster than.
 
-    python benchmarks/latency.py [--sizes 1000 10000 100000] [--runs 11]
+    python benchmarks/latency.py [--sizes 1000 10000 100000] [--runs 11] [--model NAME]
 
 Cold: whole processes, wall time, the commands in turn (A B C A B C ...), medians and ratios from one run. They are
 `glimpse search`, `python -c "import torch"`, and a bare process that imports faiss, onnxruntime and tokenizers.
@@ -76,12 +76,12 @@ def percentiles(call: Callable[[str], object], queries: int = 200) -> str:
     return f"{np.percentile(values, 50):8.2f}{np.percentile(values, 95):8.2f}"
 
 
-def warm(folders: dict[int, Path]) -> None:
+def warm(folders: dict[int, Path], model: str) -> None:
     print(f"\none process, milliseconds a query{'':17}{'p50':>8}{'p95':>8}")
     for size, folder in folders.items():
         with glimpse.Library(settings(folder)) as library:
             print(f"text query, {size:,} photos".ljust(50) + percentiles(lambda text: library.search(text, k=10)))
-    encoder = load("builtin", settings().cache)
+    encoder = load(model, settings().cache)
     print("of which encoding the words".ljust(50) + percentiles(lambda text: encoder.encode_texts([text])))
     for size in folders:
         matrix = np.concatenate(list(random_unit(size, encoder.space.dim)))
@@ -97,10 +97,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--runs", type=int, default=11)
+    parser.add_argument("--model", default="builtin")
     options = parser.parse_args()
     print(f"{os.cpu_count()} processors, Python {sys.version.split()[0]}")
     with tempfile.TemporaryDirectory() as scratch:
-        space = load("builtin", settings().cache).space
+        space = load(options.model, settings().cache).space
         folders = {}
         for size in options.sizes:
             folders[size] = Path(scratch, str(size))
@@ -111,7 +112,7 @@ def main() -> None:
                 library.search("a cat")
             print(f"{size:,} photos written in {seconds:.1f} s")
         cold(folders, options.runs)
-        warm(folders)
+        warm(folders, options.model)
 
 
 if __name__ == "__main__":

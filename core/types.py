@@ -1,6 +1,7 @@
 """The nouns of Glimpse."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -29,7 +30,7 @@ class Modality(StrEnum):
 class Space:
     """A joint embedding space; vectors compare only inside one.
 
-    name: the preset; revision: changes whenever the vectors would; dim: length of a vector.
+    name: what --model takes; revision: changes whenever the vectors would; dim: length of a vector.
     shared_dim: the leading dimensions that every modality fills; those behind are filled by pictures only.
     shared_norm: Euclidean norm of a picture's leading block, in (0, 1].
     centred: the modality means are already subtracted, so nobody subtracts them again.
@@ -50,7 +51,7 @@ class Space:
     @property
     def key(self) -> str:
         """Name and revision in one word, fit for a file name."""
-        return f"{self.name}-{self.revision}"
+        return f"{re.sub(r'[^A-Za-z0-9]+', '-', self.name)[-40:].strip('-')}-{self.revision}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,24 @@ class Fit(StrEnum):
     CROP = "crop"
 
 
+class Interpolation(StrEnum):
+    """How a photo is resized."""
+
+    BICUBIC = "bicubic"
+    BILINEAR = "bilinear"
+
+
 @dataclass(frozen=True)
 class ImageInput:
-    """The pixels an encoder wants: a square of `size` px, photos fitted as `fit` says."""
+    """The pixels an encoder wants: a square of `size` px, photos fitted as `fit` says.
+
+    margin: the grey, 0..255, that a letterbox leaves beside the photo.
+    """
 
     size: int
     fit: Fit
+    interpolation: Interpolation = Interpolation.BICUBIC
+    margin: int = 255
 
 
 @dataclass(frozen=True)

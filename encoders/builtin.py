@@ -65,6 +65,7 @@ class BuiltinEncoder:
         pool.shutdown(wait=False)
         self._image_session: InferenceSession | None = None
         with export.reading():
+            export.check("centre.npy")
             self._centre = np.load(export.path("centre.npy"))
 
     def encode_images(self, pixels: Pixels) -> Vectors:
@@ -102,6 +103,7 @@ class BuiltinEncoder:
         """Open the text tower: its graph, its tokenizer, and the table of token embeddings beside them."""
         session = self._export.session("text.onnx", threads=1)
         with self._export.reading():
+            self._export.check("token")
             tokenizer = Tokenizer.from_file(str(self._export.path("tokenizer.json")))
             tokenizer.enable_truncation(MAX_TOKENS)
             return session, tokenizer, np.load(self._export.path("tokens.npy"), mmap_mode="r")

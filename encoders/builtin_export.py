@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import open_clip
 import timm
 import torch
@@ -23,11 +22,10 @@ from transformers import BertConfig, BertModel
 
 from core.errors import ModelError
 from encoders.builtin import IMAGE_SIZE, MAX_TOKENS, RECIPE, SEMANTIC_SHARE, VISUAL_DIM, WEIGHTS
-from encoders.runtime import MANIFEST, checksum
+from encoders.graph import to_onnx
+from encoders.runtime import MANIFEST, describe
 
 TEMPERATURE = 2.0
-MIN_COSINE = 0.9999
-"""What an exported graph must reach against torch on every row."""
 
 
 class TextTower(nn.Module):
@@ -100,15 +98,20 @@ def export(folder: str) -> None:
     pixels = torch.randint(0, 256, (2, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=torch.uint8)
     ids, mask = _ids(tokenizer, ["a cat", "a dog on a beach at night"])
     cosines = [
-        _to_onnx(image, {"pixels": pixels}, target / "image.onnx"),
-        _to_onnx(text, {"embeddings": table[ids].float(), "mask": mask}, target / "text.onnx"),
+        to_onnx(image, {"pixels": pixels}, target / "image.onnx"),
+        to_onnx(
+            text,
+            {"embeddings": table[ids].float(), "mask": mask},
+            target / "text.onnx",
+            free_length=("embeddings", "mask"),
+        ),
     ]
     manifest = {
         "recipe": RECIPE,
         "weights": WEIGHTS,
         "cosine": min(cosines),
         "versions": {name: version(name) for name in ("torch", "onnx", "timm", "transformers", "open_clip_torch")},
-        "files": {path.name: checksum(path) for path in sorted(target.iterdir())},
+        "files": describe(target),
     }
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
@@ -182,21 +185,3 @@ def _sentences(text: TextTower, table: Tensor, tokenizer: Tokenizer, sentences: 
     with torch.inference_mode():
         parts = [text(table[ids[i : i + 100]].float(), mask[i : i + 100]) for i in range(0, len(ids), 100)]
     return torch.cat(parts)
-
-
-def _to_onnx(tower: nn.Module, inputs: dict[str, Tensor], path: Path) -> float:
-    """Export a tower whose inputs share a free batch size (and length); return its least cosine to torch."""
-    dynamic = {name: {0: "batch", **({1: "length"} if name in ("embeddings", "mask") else {})} for name in inputs}
-    with torch.inference_mode():
-        expected = tower(*inputs.values()).numpy()
-    program = torch.onnx.export(
-        tower, tuple(inputs.values()), dynamo=True, input_names=list(inputs), output_names=["vectors"],
-        dynamic_shapes=tuple(dynamic.values()), external_data=False, verbose=False,
-    )  # fmt: skip
-    program.save(str(path))  # type: ignore[union-attr]
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    got = session.run(None, {name: value.numpy() for name, value in inputs.items()})[0]
-    cosine = float((got * expected).sum(-1).min())
-    if not cosine >= MIN_COSINE:
-        raise ModelError(f"{path.name} differs from torch: cosine {cosine:.6f}")
-    return cosine

@@ -1,4 +1,4 @@
-"""Which models there are, and how one is loaded: a table in presets.toml and one function."""
+"""Which models there are, and how one is loaded: a table in presets.toml, two open forms, and one function."""
 
 import importlib
 import tomllib
@@ -9,20 +9,48 @@ from core.errors import ModelError
 from core.types import ProgressCallback
 from encoders.base import Encoder
 
-DEFAULT = "builtin"
-"""The model of a new library as long as no stronger one is there."""
+FALLBACK = "builtin"
+"""The model that is always there."""
+PREFERRED = "small"
+"""The model of a new library if its weights are there."""
+OPEN_FORMS = ("open_clip:MODEL/TAG", "local-dir:PATH")
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A model that can be named; `loader` is None while this version cannot run it."""
+    """A model that can be named.
+
+    loader: the module with load(); source: which of open_clip's models, "" for the others; repo: where in the
+    Hugging Face cache its weights are, "" where they come with the installation.
+    """
 
     name: str
     what: str
     licence: str
     megabytes: int
-    loader: str | None = None
+    loader: str
+    source: str = ""
+    repo: str = ""
     hidden: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything that the model needs is on this machine."""
+        if not self.repo:
+            return True
+        from encoders.hub import cached
+
+        return cached(self.repo, "open_clip_model.safetensors") is not None
+
+    @property
+    def missing(self) -> str:
+        """What to tell when the model's files are not there, "" where only the loader knows them."""
+        if not self.repo:
+            return ""
+        return (
+            f"the model '{self.name}' ({self.megabytes:,} MB) is not on this machine; "
+            f"get it with: glimpse models get {self.name}, or use --model {FALLBACK}"
+        )
 
 
 def presets() -> dict[str, Preset]:
@@ -32,18 +60,26 @@ def presets() -> dict[str, Preset]:
 
 
 def preset(name: str) -> Preset:
-    """Return the preset of that name if this version can run it; raises ModelError."""
+    """Return the preset of that name, or one made for an open form; raises ModelError."""
     known = presets()
-    if name not in known:
-        names = ", ".join(p.name for p in known.values() if not p.hidden)
-        raise ModelError(f"there is no model '{name}'; the models are: {names}")
-    if known[name].loader is None:
-        raise ModelError(f"the model '{name}' comes with the next version; use --model {DEFAULT}")
-    return known[name]
+    if name in known:
+        return known[name]
+    if any(name.startswith(form.partition(":")[0] + ":") for form in OPEN_FORMS):
+        return Preset(name, "your own choice", licence="its own", megabytes=0, loader="openclip", source=name)
+    names = ", ".join([p.name for p in known.values() if not p.hidden] + list(OPEN_FORMS))
+    raise ModelError(f"there is no model '{name}'; the models are: {names}")
+
+
+def default() -> str:
+    """Return the name of the model that a new library gets."""
+    return PREFERRED if preset(PREFERRED).ready else FALLBACK
 
 
 def load(name: str, cache: Path, progress: ProgressCallback | None = None) -> Encoder:
     """Load a model, making what it needs below `cache` the first time; raises ModelError."""
-    module = importlib.import_module(f"encoders.{preset(name).loader}")
-    encoder: Encoder = module.load(cache, progress)
+    known = preset(name)
+    if not known.ready:
+        raise ModelError(known.missing)
+    module = importlib.import_module(f"encoders.{known.loader}")
+    encoder: Encoder = module.load(cache, progress, *([known] if known.source else []))
     return encoder

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from core.errors import ModelError
 from core.types import Progress, ProgressCallback
 
 MANIFEST = "manifest.json"
-_CHILD = (
-    "import sys, importlib; sys.path.insert(0, sys.argv[1]); importlib.import_module(sys.argv[2]).export(sys.argv[3])"
-)
-
+_CHILD = """
+import importlib, sys
+sys.path.insert(0, sys.argv[1])
+importlib.import_module(sys.argv[2]).export(*sys.argv[3:])
+"""
 _OURS = f"{ModelError.__module__}.{ModelError.__name__}: "
 
 
@@ -33,10 +34,9 @@ class Export:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files: dict[str, str] = self.manifest["files"]
-        # All bytes, every time (10 ms): with a damaged graph, wrong vectors would be stored for good.
-        if not files or any(checksum(folder / name) != expected for name, expected in files.items()):
-            raise ValueError("a file is not what was exported")
+        self._files: dict[str, tuple[int, str]] = self.manifest["files"]
+        if any((folder / name).stat().st_size != size for name, (size, _) in self._files.items()):
+            raise ValueError("a file has the wrong size")
 
     def path(self, name: str) -> Path:
         """Return the path of one of the exported files."""
@@ -50,7 +50,17 @@ class Export:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         with self.reading():
+            self.check(name)
             return onnxruntime.InferenceSession(str(self.path(name)), options, providers=["CPUExecutionProvider"])
+
+    def check(self, start: str) -> None:
+        """Compare files whose names begin so with their checksums: a rotten graph would store wrong vectors for good.
+
+        A graph's weights may lie beside it, in `NAME.data`. Raises ValueError.
+        """
+        for name, (_, expected) in self._files.items():
+            if name.startswith(start) and checksum(self.path(name)) != expected:
+                raise ValueError(f"{name} is not what was exported")
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -58,7 +68,16 @@ class Export:
         try:
             yield
         except Exception as error:  # every reader has its own
-            raise ModelError(f"the model in {self.folder} is damaged; delete that folder, it is made anew") from error
+            with contextlib.suppress(OSError):
+                self.path(MANIFEST).unlink()  # the next command makes the export anew
+            raise ModelError(
+                f"the model in {self.folder} is damaged; run the command again, it is made anew"
+            ) from error
+
+
+def describe(folder: Path) -> dict[str, tuple[int, str]]:
+    """Return size and checksum of every file in an export, for its manifest."""
+    return {path.name: (path.stat().st_size, checksum(path)) for path in sorted(folder.iterdir())}
 
 
 def checksum(path: Path) -> str:
@@ -67,10 +86,12 @@ def checksum(path: Path) -> str:
         return xxhash.xxh3_64_hexdigest(content)
 
 
-def ensure_export(exporter: str, folder: Path, progress: ProgressCallback | None = None) -> Export:
+def ensure_export(
+    exporter: str, folder: Path, progress: ProgressCallback | None = None, arguments: Sequence[str] = ()
+) -> Export:
     """Open the export in `folder`; make it first where it is absent or damaged.
 
-    exporter: a module with `export(folder)`, run in a child process since torch takes over a gigabyte.
+    exporter: a module with `export(folder, *arguments)`, run in a child process since torch takes over a gigabyte.
     Two processes that come at once make it once. On a read-only disk the export lives as long as this process.
     Raises ModelError.
     """
@@ -83,7 +104,7 @@ def ensure_export(exporter: str, folder: Path, progress: ProgressCallback | None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):
-            return _opened(folder) or _made(exporter, folder)
+            return _opened(folder) or _made(exporter, folder, arguments)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise ModelError(f"the disk that holds {folder.parent} is full; free 300 MB there") from error
@@ -96,7 +117,7 @@ def ensure_export(exporter: str, folder: Path, progress: ProgressCallback | None
             )
         place = tempfile.mkdtemp(prefix="glimpse-")
         atexit.register(shutil.rmtree, place, ignore_errors=True)
-        return _made(exporter, Path(place, folder.name))
+        return _made(exporter, Path(place, folder.name), arguments)
 
 
 def _opened(folder: Path) -> Export | None:
@@ -107,7 +128,7 @@ def _opened(folder: Path) -> Export | None:
         return None
 
 
-def _made(exporter: str, folder: Path) -> Export:
+def _made(exporter: str, folder: Path, arguments: Sequence[str]) -> Export:
     """Run the exporter beside `folder`, then move the result there in one step."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f".{folder.name}-*"):  # by an export that was killed; we hold the lock
@@ -117,7 +138,7 @@ def _made(exporter: str, folder: Path) -> Export:
         target.mkdir()
         root = Path(__file__).resolve().parent.parent
         # -P: a folder the user stands in must not shadow our modules.
-        command = [sys.executable, "-P", "-c", _CHILD, str(root), exporter, str(target)]
+        command = [sys.executable, "-P", "-c", _CHILD, str(root), exporter, str(target), *arguments]
         # A session of its own: a Ctrl-C is ours to handle, and ends the child when it ends us.
         child = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False, start_new_session=True

@@ -171,9 +171,9 @@ class Library:
     def _load(self, model: str | None) -> "Encoder":
         """Load a model, once."""
         if self._encoder is None:
-            from encoders.registry import DEFAULT, load
+            from encoders.registry import default, load
 
-            self._encoder = load(model or DEFAULT, self.settings.cache, self._progress)
+            self._encoder = load(model or default(), self.settings.cache, self._progress)
         return self._encoder
 
     def _open_engine(self) -> "Engine":

@@ -91,10 +91,12 @@ def index_report(report: IndexReport) -> None:
 
 def note_model_once(library: "Library") -> None:
     """Say, when a library is new, which model it gets and what would be better."""
-    if not library.exists() and library.settings.model in (None, "builtin"):
+    from encoders.registry import FALLBACK, default
+
+    if not library.exists() and (library.settings.model or default()) == FALLBACK:
         note(
             "The built-in model knows about a thousand things, in English. "
-            "A stronger one, small, comes with the next version; see: glimpse models"
+            "A stronger one, small, can be had with: glimpse models get small"
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from core.errors import MediaError, TemporaryMediaError
-from core.types import Fit, ImageInput, Pixels
+from core.types import Fit, ImageInput, Interpolation, Pixels
 from media.kinds import HEAD_BYTES, LATER_EXTENSIONS, PHOTO_FORMATS, extension, sniff
 
 # Pillow's own limit (179 megapixels) refuses phone photos of 200; ours below depend on the format.
@@ -37,6 +37,10 @@ _TRANSPOSE = {
     6: Image.Transpose.ROTATE_270,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
+}
+_FILTERS = {
+    Interpolation.BICUBIC: Image.Resampling.BICUBIC,
+    Interpolation.BILINEAR: Image.Resampling.BILINEAR,
 }
 _KEEPS_SIDES = {Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM}
 _ORIENTATION = 0x0112
@@ -68,15 +72,16 @@ def decode_photo(data: bytes, name: str, want: ImageInput) -> tuple[Pixels, tupl
     Raises MediaError with the reason.
     """
     with _opened(data, name) as image:
-        small, full_size = _shrunk(image, want.fit, want.size)
-    square = ImageOps.pad(small, (want.size, want.size), color=WHITE) if want.fit is Fit.LETTERBOX else small
-    return np.asarray(square, dtype=np.uint8), full_size
+        small, full_size = _shrunk(image, want)
+    if want.fit is Fit.LETTERBOX:
+        small = ImageOps.pad(small, (want.size, want.size), color=(want.margin,) * 3)
+    return np.asarray(small, dtype=np.uint8), full_size
 
 
 def thumbnail(data: bytes, name: str, size: int) -> bytes:
     """Return the photo as a WebP whose longer side is at most `size` px; raises MediaError."""
     with _opened(data, name) as image:
-        small, _ = _shrunk(image, Fit.LETTERBOX, min(size, max(image.size)))
+        small, _ = _shrunk(image, ImageInput(min(size, max(image.size)), Fit.LETTERBOX))
         out = io.BytesIO()
         small.save(out, "WEBP", quality=80)
     return out.getvalue()
@@ -123,21 +128,21 @@ def _in_one_scan(jpeg: bytes) -> bool:
     return False
 
 
-def _shrunk(image: Image.Image, fit: Fit, wanted: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Shrink (or grow) to a square of `wanted` px, or to that longer side for a letterbox; upright, over white.
+def _shrunk(image: Image.Image, want: ImageInput) -> tuple[Image.Image, tuple[int, int]]:
+    """Shrink (or grow) to the square that is wanted, or to that longer side for a letterbox; upright, over white.
 
     Shrinking comes first: it makes turning and colour work cheap. Returns also the upright size of the original.
     """
     full = image.size
-    side = max(full) if fit is Fit.LETTERBOX else min(full)
-    draft = min(1.0, max(DRAFT_FACTOR * wanted, DRAFT_MINIMUM) / side)
+    side = max(full) if want.fit is Fit.LETTERBOX else min(full)
+    draft = min(1.0, max(DRAFT_FACTOR * want.size, DRAFT_MINIMUM) / side)
     image.draft("RGB", (max(1, int(full[0] * draft)), max(1, int(full[1] * draft))))
     with _one_big_photo if image.size[0] * image.size[1] > _BIG_PIXELS else contextlib.nullcontext():
         image.load()
         if image.format not in _JPEG:
             full = image.size  # Pillow turns a TIFF upright while it loads it
-        size, part = _target(image.size, fit, wanted)
-        small = _plain(image).resize(size, Image.Resampling.BICUBIC, part, reducing_gap=3.0)
+        size, part = _target(image.size, want.fit, want.size)
+        small = _plain(image).resize(size, _FILTERS[want.interpolation], part, reducing_gap=3.0)
     small = _srgb(small, image.info.get("icc_profile"))
     turn = _TRANSPOSE.get(_orientation(image))
     if turn is not None:
@@ -154,9 +159,13 @@ def _target(
     if fit is Fit.LETTERBOX:
         scale = wanted / max(size)
         return (max(1, round(width * scale)), max(1, round(height * scale))), None
-    short = min(size)
-    left, top = (width - short) / 2, (height - short) / 2
-    return (wanted, wanted), (left, top, left + short, top + short) if fit is Fit.CROP else None
+    if fit is Fit.SQUASH:
+        return (wanted, wanted), None
+    # As torchvision does it, to the pixel: shrink the short side to `wanted`, then cut whole pixels off the long one.
+    whole = [wanted if side == min(size) else int(wanted * side / min(size)) for side in size]
+    left, top = (round((shrunk - wanted) / 2) * side / shrunk for shrunk, side in zip(whole, size, strict=True))
+    across, down = (wanted * side / shrunk for shrunk, side in zip(whole, size, strict=True))
+    return (wanted, wanted), (left, top, min(left + across, width), min(top + down, height))
 
 
 def _orientation(image: Image.Image) -> int:

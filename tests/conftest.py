@@ -33,6 +33,8 @@ def own_place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     place = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(place))
     monkeypatch.setenv("XDG_DATA_HOME", str(place / "data"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(place / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(place / "hub"))
     monkeypatch.setenv("GLIMPSE_CACHE", str(cache))
     monkeypatch.delenv("GLIMPSE_LIBRARY", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "no_network"))

@@ -28,6 +28,8 @@ HOMES = {
     "onnxruntime": "encoders",
     "tokenizers": "encoders",
     "safetensors": "encoders",
+    "huggingface_hub": "encoders",
+    "ftfy": "encoders",
     "faiss": "store",
     "sqlalchemy": "store",
     "alembic": "store",

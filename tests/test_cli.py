@@ -119,7 +119,7 @@ def test_exit_codes(indexed: Path, tmp_path: Path) -> None:
         (["search", "0:red"], "must be between 0.001 and 1000"),
         (["search", "red", "--minus", "red"], "cancel each other out"),
         (["search", "red", "--model", "nonsense"], "there is no model 'nonsense'; the models are: builtin, small"),
-        (["search", "red", "--model", "small"], "comes with the next version"),
+        (["search", "red", "--model", "small"], "glimpse models get small"),
         (["search", "red", "-k", "0"], "0 is not in the range"),
         (["search"], "Missing argument"),
         (["similar", "nowhere.jpg"], "nowhere.jpg cannot be used as a picture: no such file or directory"),

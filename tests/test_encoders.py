@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 
 from core.errors import ModelError
 from core.types import Fit, Pixels, Vectors
 from encoders import registry
 from encoders.base import Encoder, unit
 from encoders.fake import FakeEncoder
+from tests.tiny_models import FAMILIES, tiny_model
 
 TEXTS = ["a cat", "a red car in the rain", "red", "two dogs and a ball on a beach at night", "blue green", "x"]
 ODD_TEXTS = {
@@ -36,9 +38,13 @@ ODD_TEXTS = {
 }
 
 
-@pytest.fixture(scope="module", params=[p.name for p in registry.presets().values() if p.loader])
-def encoder(request: pytest.FixtureRequest, cache: Path) -> Encoder:
-    return registry.load(request.param, cache)
+@pytest.fixture(scope="module", params=["builtin", "fake", "siglip2", "vit"])
+def encoder(request: pytest.FixtureRequest, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """The presets that need no download, and two families of open_clip with random weights."""
+    name = request.param
+    if name in FAMILIES:
+        name = f"local-dir:{tiny_model(tmp_path_factory.mktemp('models') / name, name)}"
+    return registry.load(name, cache)
 
 
 @pytest.fixture
@@ -200,22 +206,28 @@ def test_rows_are_scaled_to_one_and_zeros_stay() -> None:
 
 
 def test_an_unknown_model_is_named_with_those_that_there_are(cache: Path) -> None:
-    with pytest.raises(ModelError, match=r"there is no model 'clip'; the models are: builtin, small, base, large$"):
+    with pytest.raises(
+        ModelError, match=r"there is no model 'clip'; the models are: builtin, small, base, large, open_"
+    ):
         registry.load("clip", cache)
 
 
-def test_a_model_of_a_later_version_is_refused_with_a_way_out(cache: Path) -> None:
-    for preset in registry.presets().values():
-        if preset.loader is None:
-            with pytest.raises(
-                ModelError, match=rf"'{preset.name}' comes with the next version; use --model builtin"
-            ):
-                registry.load(preset.name, cache)
+@pytest.mark.parametrize("name", ["small", "base", "large"])
+def test_a_model_that_is_not_there_is_refused_with_its_size_and_a_way_to_get_it(cache: Path, name: str) -> None:
+    said = (
+        rf"^the model '{name}' \(\d,\d00 MB\) is not on this machine; get it with: glimpse models get {name}, or use"
+    )
+    with pytest.raises(ModelError, match=said):
+        registry.load(name, cache)
 
 
-def test_the_default_model_can_be_loaded() -> None:
-    assert registry.preset(registry.DEFAULT).loader
-    assert not registry.preset(registry.DEFAULT).hidden
+def test_a_new_library_gets_the_preferred_model_once_it_is_there() -> None:
+    assert registry.default() == "builtin"
+    place = Path(constants.HF_HUB_CACHE, "models--timm--ViT-B-32-SigLIP2-256", "snapshots", "1234")
+    place.mkdir(parents=True)
+    (place / "open_clip_model.safetensors").touch()
+    assert registry.default() == "small"
+    assert [p.name for p in registry.presets().values() if p.ready] == ["builtin", "small", "fake"]
 
 
 @pytest.mark.parametrize("preset", registry.presets().values(), ids=lambda preset: preset.name)

@@ -450,7 +450,8 @@ def test_decoding_at_a_fraction_equals_decoding_whole(want: ImageInput) -> None:
     pixels, size = decode_photo(data, "coffee.jpg", want)
     square = {
         Fit.LETTERBOX: lambda: ImageOps.pad(whole, (want.size,) * 2, Image.Resampling.BICUBIC, color=WHITE),
-        Fit.CROP: lambda: ImageOps.fit(whole, (want.size,) * 2, Image.Resampling.BICUBIC),
+        # as torchvision's Resize and CenterCrop do it: 85 x 64 px, of which 10 on the left and 11 on the right go
+        Fit.CROP: lambda: whole.resize((85, 64), Image.Resampling.BICUBIC).crop((10, 0, 74, 64)),
         Fit.SQUASH: lambda: whole.resize((want.size,) * 2, Image.Resampling.BICUBIC),
     }[want.fit]()
     assert size == (4000, 3000)

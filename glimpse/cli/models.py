@@ -7,30 +7,60 @@ import click
 from glimpse.cli.options import json_option
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @json_option
-def models(json_: bool) -> None:
-    """List the models: what they are good for, their licence and size.
+@click.pass_context
+def models(context: click.Context, json_: bool) -> None:
+    """List the models: what they are good for, their licence and size, and whether they are on this machine.
 
     \b
-    Example:
+    Examples:
       glimpse models
+      glimpse models get small
     """
-    from encoders.registry import DEFAULT, presets
+    from encoders.registry import OPEN_FORMS, default, presets
     from glimpse import render
 
+    if context.invoked_subcommand:
+        return
+    standard = default()
     for preset in presets().values():
         if preset.hidden:
             continue
-        ready = preset.loader is not None
         if json_:
             row = {
                 "name": preset.name,
-                "ready": ready,
-                "default": preset.name == DEFAULT,
+                "ready": preset.ready,
+                "default": preset.name == standard,
                 "what": preset.what,
             }
             render.emit(json.dumps({**row, "licence": preset.licence, "megabytes": preset.megabytes}))
             continue
-        state = "ready" if ready else "comes with the next version"
+        state = "ready" if preset.ready else f"not downloaded (glimpse models get {preset.name})"
         render.emit(f"{preset.name:8} {preset.what}\n         {state}; {preset.licence}; {preset.megabytes:,} MB")
+    if not json_:
+        render.note(f"--model takes any other model of open_clip as well: {' or '.join(OPEN_FORMS)}")
+
+
+@models.command()
+@click.argument("name")
+def get(name: str) -> None:
+    """Download a model. This alone uses the network; interrupted, it goes on where it stopped.
+
+    \b
+    Example:
+      glimpse models get small
+    """
+    from core.errors import ModelError
+    from encoders import hub
+    from encoders.registry import preset
+    from glimpse import render
+
+    chosen = preset(name)
+    if chosen.source and not chosen.repo:
+        raise ModelError(f"'{name}' is none of the models in the list; get its files with: hf download REPOSITORY")
+    if chosen.ready:
+        render.note(f"{name} is here already")
+        return
+    place = hub.download(chosen.repo, lambda size: render.note(f"{name}: {size / 1e6:,.0f} MB to {hub.folder()}"))
+    render.emit(str(place))

@@ -1,0 +1,37 @@
+"""Write a torch tower as an ONNX graph, and hold the graph to the tower. Needs torch; runs in an exporter's child."""
+
+from pathlib import Path
+
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from core.errors import ModelError
+
+MIN_COSINE = 0.9999
+"""What an exported graph must reach against torch on every row."""
+
+
+def to_onnx(
+    tower: nn.Module, inputs: dict[str, Tensor], path: Path, free_length: tuple[str, ...] = (), beside: bool = False
+) -> float:
+    """Export a tower to unit rows whose inputs share a free batch size; return its least cosine to torch.
+
+    free_length: the inputs whose second axis is free as well; beside: weights go to a file of their own, which is
+    mapped rather than read, and is needed above 2 GB. Raises ModelError where the graph differs.
+    """
+    dynamic = tuple({0: "batch", **({1: "length"} if name in free_length else {})} for name in inputs)
+    with torch.inference_mode():
+        expected = tower(*inputs.values()).numpy()
+    program = torch.onnx.export(
+        tower, tuple(inputs.values()), dynamo=True, input_names=list(inputs), output_names=["vectors"],
+        dynamic_shapes=dynamic, external_data=beside, verbose=False,
+    )  # fmt: skip
+    program.save(str(path), external_data=beside)  # type: ignore[union-attr]
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    wanted = {entry.name for entry in session.get_inputs()}
+    got = session.run(None, {name: value.numpy() for name, value in inputs.items() if name in wanted})[0]
+    cosine = float((got * expected).sum(-1).min())
+    if not cosine >= MIN_COSINE:
+        raise ModelError(f"{path.name} differs from torch: cosine {cosine:.6f}")
+    return cosine

@@ -1,0 +1,122 @@
+"""Any model of open_clip, on onnxruntime: `openclip_export` makes two graphs of it, once; this module feeds them.
+
+Where a model cannot be exported, its towers run in torch, in this process: the same vectors, a slower start.
+"""
+
+import importlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from onnxruntime import InferenceSession
+
+from core.types import Fit, ImageInput, Interpolation, Pixels, Progress, ProgressCallback, Space, Vectors
+from encoders.openclip_source import Source, find_source
+from encoders.openclip_words import Words
+from encoders.runtime import Export, ensure_export
+
+if TYPE_CHECKING:
+    from encoders.registry import Preset
+
+EXPORTER = "encoders.openclip_export"
+_FITS = {"squash": Fit.SQUASH, "shortest": Fit.CROP, "longest": Fit.LETTERBOX}
+_BATCH = 16
+"""Photos or texts that run through a tower together: more are no faster, and take memory."""
+
+
+class Towers(Protocol):
+    """What turns pixels and texts into unit rows."""
+
+    def images(self, pixels: Pixels) -> Vectors:
+        """Return unit rows for photos."""
+        ...
+
+    def texts(self, texts: Sequence[str]) -> Vectors:
+        """Return unit rows for texts."""
+        ...
+
+
+class OnnxTowers:
+    """The exported graphs; the token table beside them is mapped, not read: SigLIP 2's takes 400 MB."""
+
+    def __init__(self, export: Export) -> None:
+        self._export = export
+        # Opening a graph needs no Python: a search imports FAISS meanwhile.
+        pool = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._text_tower = pool.submit(self._open_text)
+        pool.shutdown(wait=False)
+        self._image_session: InferenceSession | None = None
+
+    def images(self, pixels: Pixels) -> Vectors:
+        """Return unit rows for photos."""
+        if self._image_session is None:  # a text query never needs it
+            self._image_session = self._export.session("image.onnx", threads=os.cpu_count() or 1)
+        rows: Vectors = self._image_session.run(None, {"pixels": pixels})[0]
+        return rows
+
+    def texts(self, texts: Sequence[str]) -> Vectors:
+        """Return unit rows for texts."""
+        session, words, table = self._text_tower.result()
+        ids = words.ids(texts)
+        inputs = {"embeddings": table[ids].astype(np.float32), "ids": ids}
+        rows: Vectors = session.run(None, {entry.name: inputs[entry.name] for entry in session.get_inputs()})[0]
+        return rows
+
+    def _open_text(self) -> tuple[InferenceSession, Words, npt.NDArray[np.float16]]:
+        session = self._export.session("text.onnx", threads=os.cpu_count() or 1)
+        with self._export.reading():
+            words = Words(self._export.folder, **self._export.manifest["words"])
+            return session, words, np.load(self._export.path("tokens.npy"), mmap_mode="r")
+
+
+class OpenClipEncoder:
+    """Encode photos and texts with a model of open_clip."""
+
+    def __init__(self, source: Source, export: Export, towers: Towers) -> None:
+        made = export.manifest
+        dim = int(made["dim"])
+        self.space = Space(source.name, source.revision, dim, shared_dim=dim)
+        preprocess = made["preprocess"]
+        self.image_input = ImageInput(
+            size=int(made["size"]),
+            fit=_FITS[preprocess["resize_mode"]],
+            interpolation=Interpolation(preprocess["interpolation"]),
+            margin=int(preprocess["fill_color"]),
+        )
+        self._towers = towers
+
+    def encode_images(self, pixels: Pixels) -> Vectors:
+        """Encode photos of shape (n, size, size, 3) into unit rows of shape (n, dim)."""
+        parts = [self._towers.images(pixels[i : i + _BATCH]) for i in range(0, len(pixels), _BATCH)]
+        return np.concatenate([self._none(), *parts])
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Encode texts into unit rows of shape (n, dim)."""
+        parts = [self._towers.texts(texts[i : i + _BATCH]) for i in range(0, len(texts), _BATCH)]
+        return np.concatenate([self._none(), *parts])
+
+    def _none(self) -> Vectors:
+        return np.zeros((0, self.space.dim), dtype=np.float32)
+
+
+def export_folder(cache: Path, source: Source) -> Path:
+    """Return where the exported towers lie: one folder per model, revision and runtime."""
+    revision = Space(source.name, source.revision, 1, 1).key
+    return cache / "models" / f"{revision}-ort{onnxruntime.__version__}"
+
+
+def load(cache: Path, progress: ProgressCallback | None, preset: "Preset") -> OpenClipEncoder:
+    """Load a model from this disk, exporting its towers to `cache` the first time; raises ModelError."""
+    source = find_source(preset.name, preset.source, preset.missing, cache, progress)
+    export = ensure_export(EXPORTER, export_folder(cache, source), progress, [source.to_json()])
+    reason = export.manifest["torch"]
+    if not reason:
+        return OpenClipEncoder(source, export, OnnxTowers(export))
+    if progress:
+        progress(Progress(f"{source.name} runs in torch, which takes seconds to start: {reason}"))
+    return OpenClipEncoder(source, export, importlib.import_module(EXPORTER).TorchTowers(source))
