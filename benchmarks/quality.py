@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import glimpse
-from core.settings import Settings
 from glimpse.defaults import settings
 
 
@@ -75,14 +74,15 @@ def main() -> None:
     parser.add_argument("--language", default="en")
     options = parser.parse_args()
     corpus = read_corpus(options.corpus, options.language)
-    with tempfile.TemporaryDirectory() as folder:
-        base = settings(Path(folder), options.model)
-        with glimpse.Library(Settings(base.library, base.cache, base.model, base.workers)) as library:
-            report = library.index([item.path for item in corpus])
-            if report.failed:
-                raise SystemExit(f"{report.failed} pictures could not be read")
-            ranks = text_to_image(library, corpus)
-            precision = image_to_image(library, corpus)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        glimpse.Library(settings(Path(folder), options.model)) as library,
+    ):
+        report = library.index([item.path for item in corpus])
+        if report.failed:
+            raise SystemExit(f"{report.failed} pictures could not be read")
+        ranks = text_to_image(library, corpus)
+        precision = image_to_image(library, corpus)
     print(f"{options.corpus.name}, {len(corpus)} pictures, model {options.model}, captions: {options.language}")
     print(f"{'':22}{'R@1':>7}{'R@5':>7}{'R@10':>7}{'median rank':>13}")
     recalls = [statistics.mean(rank <= k for rank in ranks) for k in (1, 5, 10)]

@@ -59,13 +59,13 @@ def five(library: glimpse.Library, tmp_path: Path) -> glimpse.Library:
 
 
 @pytest.fixture
-def three(library: glimpse.Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> glimpse.Library:
+def three(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[glimpse.Library]:
     """A library of red, green and blue; its mean photo and its mean tag are both [1, 1, 1] / 3."""
     (tmp_path / "tags.tsv").write_text("tag\tgroup\tparent\nred\tc\t\ngreen\tc\t\nblue\tc\t\n")
     monkeypatch.setattr(search.tags, "data_path", lambda _: tmp_path / "tags.tsv")
-    library = glimpse.Library(Settings(library.settings.library, tmp_path / "cache", "fake"))
-    take_in(library, tmp_path / "in", ["red", "green", "blue"])
-    return library
+    with glimpse.Library(Settings(tmp_path / "library", tmp_path / "cache", "fake")) as library:
+        take_in(library, tmp_path / "in", ["red", "green", "blue"])
+        yield library
 
 
 # One term
