@@ -79,6 +79,15 @@ def test_only_the_face_prints_exits_and_reads_the_environment(path: Path) -> Non
             assert named not in ("sys.exit", "os.environ", "os.getenv", "os._exit", "sys.stdout", "sys.stderr")
         if isinstance(node, ast.Name):
             assert node.id != "SystemExit"
+        if isinstance(node, ast.ImportFrom) and node.module in ("os", "sys"):
+            assert not {alias.name for alias in node.names} & {
+                "environ",
+                "getenv",
+                "exit",
+                "_exit",
+                "stdout",
+                "stderr",
+            }
 
 
 def test_one_module_writes_vectors() -> None:

@@ -289,3 +289,9 @@ def test_ctrl_c_while_the_model_is_prepared(tmp_path: Path, photos: Path, monkey
     _, errors = child.communicate(timeout=30)
     assert (child.returncode, errors.strip()) == (130, b"glimpse: interrupted")
     assert not list((tmp_path / "cache" / "models").glob(".builtin*"))
+
+
+def test_processes_of_the_tests_have_no_network() -> None:
+    code = "import socket; socket.create_connection(('127.0.0.1', 9))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert b"the tests may not open network connections" in done.stderr
