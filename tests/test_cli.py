@@ -282,8 +282,7 @@ def test_ctrl_c_while_the_model_is_prepared(tmp_path: Path, photos: Path, monkey
     command = [sys.executable, "-m", "glimpse", "index", str(photos), "--library", str(tmp_path / "lib")]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     assert child.stderr
-    while b"preparing" not in child.stderr.readline():
-        pass
+    assert any(b"preparing" in line for line in child.stderr)
     time.sleep(0.5)
     os.killpg(child.pid, signal.SIGINT)
     _, errors = child.communicate(timeout=30)
