@@ -142,12 +142,12 @@ class _Run:
                     read.job.root_id,
                     read.job.path,
                     read.stat,
-                    file_id,
-                    read.digest,
-                    read.size,
-                    vector,
-                    read.failure,
-                    read.retry,
+                    file_id=file_id,
+                    digest=read.digest,
+                    size=read.size,
+                    vector=vector,
+                    failure=read.failure,
+                    retry=read.retry,
                 )
             )
             outcomes.append(outcome)

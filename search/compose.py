@@ -12,6 +12,7 @@ import numpy as np
 
 from core.errors import QueryError
 from core.types import Modality, Space, Term, Vector, Vectors
+from encoders.base import unit
 
 _CANCELLED = 1e-3
 
@@ -28,7 +29,7 @@ class Target:
         """Return the cosine to each photo, shape (n,), from stored unit rows, shape (n, dim)."""
         if self.image_mean is not None:
             rows = rows - self.image_mean
-        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)  # fp16 rounds lengths too
+        rows = unit(rows)  # fp16 rounds lengths too
         scores: Vector = np.clip((rows @ self.vector) * np.float32(self.scale), -1, 1)
         return scores
 
@@ -48,12 +49,12 @@ def compose(
     total = np.zeros(space.dim, dtype=np.float32)
     for term, vector in zip(terms, vectors, strict=True):
         mean = None if centred else means[term.modality]
-        total += term.weight * (vector if mean is None else _unit(vector - mean))
+        total += term.weight * (vector if mean is None else unit(vector - mean))
     weights = sum(abs(term.weight) for term in terms)
     if float(np.linalg.norm(total)) < _CANCELLED * weights:
         raise QueryError("the terms cancel each other out; nothing is left to look for")
     return Target(
-        _unit(total),
+        unit(total),
         image_mean=None if centred else means[Modality.IMAGE],
         scale=1.0 if pictures_only else 1.0 / space.shared_norm,
     )
@@ -63,9 +64,4 @@ def _shared(vector: Vector, shared_dim: int) -> Vector:
     """Return the unit vector of the leading block alone."""
     block = np.zeros_like(vector)
     block[:shared_dim] = vector[:shared_dim]
-    return _unit(block)
-
-
-def _unit(vector: Vector) -> Vector:
-    norm = float(np.linalg.norm(vector))
-    return vector if norm == 0 else (vector / norm).astype(np.float32)
+    return unit(block)

@@ -12,7 +12,7 @@ import numpy as np
 
 from core.resources import data_path
 from core.types import Progress, ProgressCallback, Tag, Vector, Vectors
-from encoders.base import Encoder
+from encoders.base import Encoder, unit
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,10 @@ class TagBank:
         if not space.centred:
             rows = rows - self.mean()
             photo = photo if image_mean is None else photo - image_mean
-        scores = _unit(rows) @ _unit(photo)
+        scores = unit(rows) @ unit(photo)
         order = np.argsort(-scores, kind="stable")
         ranked = [Tag(self.words[i].tag, float(scores[i]), self.words[i].group) for i in order]
         return _without_broader(ranked, {word.tag: word.parent for word in self.words}, k)
-
-
-def _unit(rows: Vectors) -> Vectors:
-    scaled: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
-    return scaled
 
 
 def _without_broader(ranked: list[Tag], parents: dict[str, str], k: int) -> list[Tag]:

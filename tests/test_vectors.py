@@ -91,7 +91,8 @@ def mapped(folder: Path, vectors: Vectors) -> Iterator[Search]:
 def on_the_gpu(folder: Path, vectors: Vectors) -> Iterator[Search]:
     if not (hasattr(faiss, "get_num_gpus") and faiss.get_num_gpus() > 0):
         pytest.skip("FAISS sees no GPU")
-    with built(folder, vectors) as search:
+    with pytest.MonkeyPatch.context() as patch, built(folder, vectors) as search:
+        patch.setattr(store.vectors, "TAIL", 0)  # so few vectors would stay on the CPU
         for _ in range(2):
             search(np.ones(DIM, np.float32), 1)
         yield search
