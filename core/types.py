@@ -78,6 +78,61 @@ class FileStat:
         return cls(result.st_size, time, result.st_ino & most, result.st_dev & most)
 
 
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How a folder is walked.
+
+    exclude: patterns as in .gitignore, relative to the folder that was named; hidden: names that begin with a dot,
+    too; follow_symlinks: links to files and folders, too, each folder once.
+    """
+
+    exclude: tuple[str, ...] = ()
+    hidden: bool = False
+    follow_symlinks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What is written about a photo, in it or beside it; None where nobody says.
+
+    taken: local wall time, ISO 8601 without offset; offset: minutes east of UTC, None where unknown, never guessed;
+    taken_from: where the time was found, best first: "exif", "xmp", "iptc", "gps", "sidecar", "takeout", "name",
+    "modified".
+    latitude, longitude: degrees; altitude: metres above the sea.
+    exposure: seconds; aperture: the f-number; iso: ISO speed; focal_length: millimetres.
+    rating: -1 (rejected), 0 to 5 stars. keywords: hierarchies with "/", as in "Places/Vienna".
+    motion: a short video lies in the file itself, behind the photo.
+    """
+
+    taken: str | None = None
+    offset: int | None = None
+    taken_from: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    altitude: float | None = None
+    make: str | None = None
+    camera: str | None = None
+    lens: str | None = None
+    exposure: float | None = None
+    aperture: float | None = None
+    iso: int | None = None
+    focal_length: float | None = None
+    rating: int | None = None
+    title: str | None = None
+    description: str | None = None
+    keywords: tuple[str, ...] = ()
+    motion: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a photo was taken, by name: the nearest town, its region, its country (ISO 3166, two letters)."""
+
+    town: str
+    region: str
+    country: str
+
+
 class Fit(StrEnum):
     """How a photo is brought to a square."""
 
