@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,9 +54,8 @@ class Space:
         return f"{re.sub(r'[^A-Za-z0-9]+', '-', self.name)[-40:].strip('-')}-{self.revision}"
 
 
-@dataclass(frozen=True, slots=True)
-class FileStat:
-    """What the file system says of a file."""
+class FileStat(NamedTuple):
+    """What the file system says of a file; a tuple, since a rescan makes 100,000 of them twice."""
 
     size: int
     mtime_ns: int
@@ -68,7 +67,7 @@ class FileStat:
 
         Inode and device do not count: many file systems number both anew whenever they are mounted.
         """
-        return (self.size, self.mtime_ns) == (before.size, before.mtime_ns)
+        return self[:2] == before[:2]
 
     @classmethod
     def of(cls, result: os.stat_result) -> "FileStat":
@@ -182,7 +181,7 @@ class Hit:
     """A photo that was found.
 
     id: stable number of the content; score: cosine similarity, -1..1; kind: "photo";
-    also: further paths where the same bytes lie.
+    also: further paths where the same bytes lie; companions: what belongs to it, a RAW or a Live Photo's movie.
     """
 
     path: Path
@@ -190,6 +189,7 @@ class Hit:
     kind: str
     id: int
     also: tuple[Path, ...] = ()
+    companions: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,8 @@ class IndexReport:
     """What an index run did, in photos.
 
     failed counts files that cannot be read, those remembered from earlier runs included.
-    encoded: photos that went through the model; seconds: wall time.
+    encoded: photos that went through the model; damaged: cut short, taken in as far as they go; seconds: wall time;
+    dry_run: nothing was read or written, the counts say what would be.
     """
 
     added: int = 0
@@ -237,7 +238,9 @@ class IndexReport:
     unchanged: int = 0
     failed: int = 0
     encoded: int = 0
+    damaged: int = 0
     seconds: float = 0.0
+    dry_run: bool = False
     interrupted: bool = False
     failures: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -258,21 +261,43 @@ class IndexReport:
 
 
 @dataclass(frozen=True)
+class SpaceStatus:
+    """What a library has of one model.
+
+    vectors: embeddings; missing: photos without one; from_previews: embeddings made from stored previews;
+    precision: of the model's arithmetic for photos; self_test: what was measured before it was chosen, or None.
+    """
+
+    model: str
+    revision: str
+    current: bool
+    vectors: int
+    missing: int
+    from_previews: int
+    precision: str
+    self_test: list[dict[str, Any]] | None
+
+
+@dataclass(frozen=True)
 class Status:
     """What is in a library.
 
-    files: photos that can be found now; gone: files missing at the last run; contents: distinct bytes;
-    vectors: embeddings in the current space; failures: files that cannot be read; last_run: its summary.
+    files: photos that can be found now; companions: RAWs and movies that belong to one of them; gone: files missing
+    at the last run; contents: distinct bytes; failures: files that cannot be read; damaged: photos cut short;
+    bytes: the whole library; preview_bytes: stored previews, of which there are `previews`; last_run: its summary.
     """
 
     library: Path
     model: str
     files: int
+    companions: int
     gone: int
     contents: int
-    vectors: int
     failures: int
+    damaged: int
     bytes: int
+    previews: int
+    preview_bytes: int
     roots: tuple[Path, ...]
-    models: tuple[str, ...]
+    spaces: tuple[SpaceStatus, ...]
     last_run: dict[str, Any] | None

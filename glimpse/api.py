@@ -6,6 +6,7 @@ the model is being opened.
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -26,6 +27,7 @@ from core.types import (
     Tag,
     Term,
     Vector,
+    Walk,
 )
 from glimpse.defaults import expanded
 from glimpse.defaults import settings as default_settings
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from search.engine import Engine
 
 FilePath = str | os.PathLike[str]
+PREVIEW_SIZE = 512
 
 
 def open(directory: FilePath | None = None, model: str | None = None) -> "Library":  # noqa: A001
@@ -60,10 +63,13 @@ class Library:
         paths: Iterable[FilePath] = (),
         progress: ProgressCallback | None = None,
         stop: StopRequested = lambda: False,
+        walk: Walk | None = None,
+        dry_run: bool = False,
     ) -> IndexReport:
         """Take in folders or single photos, or look again at all that was indexed before.
 
-        progress: called with every step; stop: asked between photos, true ends the run after the batch in flight.
+        progress: called with every step; stop: asked between photos, true ends the run after the batch in flight;
+        walk: how folders are walked, now and later, None for what was said last; dry_run: count, and change nothing.
         """
         from indexer.pipeline import check_paths, index
         from store.writer import Writer
@@ -74,8 +80,16 @@ class Library:
         if not chosen and not self.exists():
             raise LibraryError("there is nothing indexed yet; name a folder: glimpse index FOLDER")
         encoder = self._load(self._model())  # before a library is made for a model that is not there
-        with Writer(self.settings.library) as writer:
-            report = index(writer, encoder, chosen, self.settings, report_to, stop)
+        with contextlib.ExitStack() as stack:
+            folder = self.settings.library
+            if dry_run and not self.exists():
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            writer = stack.enter_context(Writer(folder))
+            if dry_run:
+                stack.enter_context(writer.rehearsal())
+            report = index(writer, encoder, chosen, self.settings, report_to, stop, walk, dry_run)
+        if dry_run:
+            return report
         with contextlib.suppress(GlimpseError):  # only the cache for searching; the report must not be lost for it
             self._open_engine().index.refresh()
         return report
@@ -107,6 +121,47 @@ class Library:
             photo, self._image_mean(encoder.space), k
         )
 
+    def preview(self, hit: Hit, size: int = PREVIEW_SIZE) -> bytes:
+        """Return a small picture of a hit, WebP: the stored one, or else one made from the photo.
+
+        size: the longer side of one that has to be made, px. Raises MediaError where there is neither.
+        """
+        from media.files import read_file
+        from media.photo import thumbnail
+        from store.previews import Previews
+        from store.reader import Reader
+
+        previews = Previews(self.settings.library)
+        with Reader(self.settings.library) as reader:
+            digest = reader.digest(hit.id)
+        kept = previews.read(digest) if digest else None
+        if kept is not None:
+            return kept
+        file = read_file(str(hit.path))
+        made = thumbnail(file.data, hit.path.name, self.settings.preview or size)
+        if self.settings.preview and file.digest == digest:
+            with contextlib.suppress(OSError):
+                previews.write(digest, made)
+        return made
+
+    def use_model(self, model: str) -> None:
+        """Have another model answer, whose vectors the library has; raises LibraryError where it lacks photos."""
+        from store.writer import Writer
+
+        self._must_exist()
+        with Writer(self.settings.library) as writer:
+            writer.use(model)
+        self.close()
+        self._encoder = None
+
+    def drop_model(self, model: str) -> int:
+        """Forget all vectors of a model that does not answer; returns their number."""
+        from store.writer import Writer
+
+        self._must_exist()
+        with Writer(self.settings.library) as writer:
+            return writer.drop(model)
+
     def status(self) -> Status:
         """Count what is in the library."""
         from store.reader import Reader
@@ -125,8 +180,7 @@ class Library:
         """Forget files that are gone and vectors that nothing needs any more; returns the number of files."""
         from store.writer import Writer
 
-        if not self.exists():
-            raise LibraryError(f"there is no library in {self.settings.library}")
+        self._must_exist()
         with Writer(self.settings.library) as writer:
             return writer.prune()
 
@@ -147,6 +201,12 @@ class Library:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _must_exist(self) -> None:
+        if not self.exists():
+            raise LibraryError(
+                f"there is no library in {self.settings.library}; make one with: glimpse index FOLDER"
+            )
 
     def _model(self) -> str | None:
         """Return the model that was asked for, or else the library's own, if there is one."""
@@ -179,10 +239,7 @@ class Library:
     def _open_engine(self) -> "Engine":
         """Open the library for search, once."""
         if self._engine is None:
-            if not self.exists():
-                raise LibraryError(
-                    f"there is no library in {self.settings.library}; make one with: glimpse index FOLDER"
-                )
+            self._must_exist()
             encoder = self._load(self._model())
             from search.engine import open_engine
 

@@ -5,18 +5,20 @@ import json
 import os
 import sys
 import time
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from core.errors import GlimpseError
-from core.types import Hit, IndexReport, Progress, Status, Tag
+from core.types import Hit, IndexReport, Progress, SpaceStatus, Status, Tag
 
 if TYPE_CHECKING:
     from glimpse.api import Library
 
 SHOWN_FAILURES = 5
+SHOWN_NOTES = 20
 LINE_SECONDS = 10.0
 """How often progress is told where there is no terminal."""
 
@@ -57,13 +59,15 @@ def _plain(text: str) -> str:
 def hit_line(hit: Hit) -> str:
     """Return score and path, and how often the photo is there besides."""
     more = f"  (+{len(hit.also)} more)" if hit.also else ""
-    return f"{hit.score:6.3f}  {printable(hit.path)}{more}"
+    beside = "".join(f"  + {printable(Path(path.name))}" for path in hit.companions)
+    return f"{hit.score:6.3f}  {printable(hit.path)}{more}{beside}"
 
 
 def hit_json(hit: Hit) -> str:
     """Return one JSON object; the schema is in README.md. Bytes that are not UTF-8 become \\udcXX (PEP 383)."""
     row = {"path": str(hit.path), "score": round(hit.score, 6), "kind": hit.kind, "id": hit.id}
-    return json.dumps({**row, "also": [str(path) for path in hit.also]})
+    row |= {"also": [str(path) for path in hit.also], "companions": [str(path) for path in hit.companions]}
+    return json.dumps(row)
 
 
 def tags_line(file: Path, tags: list[Tag]) -> str:
@@ -76,13 +80,19 @@ def summary(report: IndexReport) -> str:
     counts = ", ".join(
         f"{getattr(report, name):,} {name}" for name in ("added", "changed", "moved", "gone", "unchanged", "failed")
     )
+    if report.dry_run:
+        return f"would be: {counts}; nothing was changed"
     return f"{counts} in {report.seconds:.1f} s ({report.photos_per_second:.1f} photos/s)"
 
 
 def index_report(report: IndexReport) -> None:
     """Tell on stderr what needs a person's eye: folders that were not seen, files that could not be read."""
-    for text in report.notes:
+    for text in report.notes[:SHOWN_NOTES]:
         note(f"note: {text}")
+    if len(report.notes) > SHOWN_NOTES:
+        note(f"... and {len(report.notes) - SHOWN_NOTES:,} more notes; all of them: glimpse index --json")
+    if report.damaged:
+        note(f"note: {report.damaged:,} photos are cut short; they are found by what is left of them")
     for failure in report.failures[:SHOWN_FAILURES]:
         note(f"could not read {printable(failure.path)}: {failure.reason}")
     if len(report.failures) > SHOWN_FAILURES:
@@ -105,14 +115,17 @@ def status_dict(status: Status) -> dict[str, Any]:
     return {
         "library": str(status.library),
         "model": status.model,
-        "models": list(status.models),
         "files": status.files,
+        "companions": status.companions,
         "gone": status.gone,
         "contents": status.contents,
-        "vectors": status.vectors,
         "failures": status.failures,
+        "damaged": status.damaged,
         "bytes": status.bytes,
+        "previews": status.previews,
+        "preview_bytes": status.preview_bytes,
         "roots": [str(root) for root in status.roots],
+        "spaces": [asdict(space) for space in status.spaces],
         "last_run": status.last_run,
     }
 
@@ -121,20 +134,54 @@ def status_text(status: Status) -> str:
     """Return the status for people."""
     rows = [
         ("library", f"{printable(status.library)} ({status.bytes / 1e6:,.1f} MB)"),
-        ("model", status.model),
-        ("photos", f"{status.files:,} files, {status.contents:,} distinct, {status.vectors:,} vectors"),
+        *((("model" if space.current else "and"), _space_text(space)) for space in _current_first(status.spaces)),
+        ("photos", f"{status.files:,} files, {status.contents:,} distinct"),
+        ("previews", f"{status.previews:,} ({status.preview_bytes / 1e6:,.1f} MB)"),
         ("gone", f"{status.gone:,} files" + (" (forget them with: glimpse prune)" if status.gone else "")),
         (
             "unreadable",
             f"{status.failures:,}" + (" (list: glimpse status --errors)" if status.failures else ""),
         ),
     ]
+    if status.companions:
+        rows.append(("belonging", f"{status.companions:,} RAWs and movies beside their photos"))
+    if status.damaged:
+        rows.append(("damaged", f"{status.damaged:,} photos are cut short"))
     rows += [("folder", printable(root)) for root in status.roots]
     if run := status.last_run:
         when = datetime.fromtimestamp(run["finished"]).astimezone().strftime("%Y-%m-%d %H:%M")
         ended = "stopped early" if run["interrupted"] else "complete"
         rows.append(("last run", f"{when}, {ended}: {run['added']:,} added, {run['failed']:,} failed"))
     return "\n".join(f"{name:11} {value}" for name, value in rows)
+
+
+def _current_first(spaces: tuple[SpaceStatus, ...]) -> list[SpaceStatus]:
+    return sorted(spaces, key=lambda space: not space.current)
+
+
+def _space_text(space: SpaceStatus) -> str:
+    """Return what a library has of one model in one line."""
+    parts = [f"{space.model}: {space.vectors:,} vectors"]
+    if space.from_previews:
+        parts.append(f"{space.from_previews:,} from previews")
+    if space.missing:
+        parts.append(f"{space.missing:,} photos missing")
+    if space.precision != "fp32" or space.self_test:
+        parts.append(f"{space.precision}, {self_test_text(space)}")
+    return ", ".join(parts)
+
+
+def self_test_text(space: SpaceStatus) -> str:
+    """Return what was measured before a precision was chosen."""
+    tests = space.self_test or []
+    found = [test for test in tests if test["precision"] == space.precision] or tests
+    if not found:
+        return "not tested"
+    best = found[0]
+    return (
+        f"{best['precision']} tested on {best['photos']} photos: cosine {best['cosine']:.4f}, "
+        f"top-10 overlap {best['overlap']:.2f}, {best['speedup']:.1f}x as fast"
+    )
 
 
 class ProgressBar:

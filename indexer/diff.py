@@ -1,14 +1,19 @@
 """Compare what a scan found with what the library knows: what has to be read, and what need not be."""
 
+import mimetypes
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import xxhash
+from media.sidecar import sidecars_of
+
 from core.types import FileStat, StopRequested
+from indexer.pairs import companions
 from indexer.scan import Scan
 from media.files import read_head
 from media.kinds import HEAD_BYTES, expected_photo, sniff
-from store.writer import KnownFile, Taken
+from store.records import KnownFile, Taken
 
 Key = tuple[int, bytes]
 """A file: id of its root and path below it."""
@@ -16,12 +21,19 @@ Key = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A file to read; `known` is what the library has of it."""
+    """A file to look into.
+
+    known: what the library has of it; sidecars: paths below the root of the files with its metadata, best first;
+    beside: a hash of their stats, None for none.
+    """
 
     root_id: int
     root: bytes
     path: bytes
-    known: KnownFile | None
+    stat: FileStat
+    known: KnownFile | None = None
+    sidecars: tuple[bytes, ...] = ()
+    beside: str | None = None
 
     @property
     def full_path(self) -> bytes:
@@ -34,29 +46,31 @@ class Plan:
     """What an index run has to do.
 
     jobs: files to read; settled: (what to count it as, row) of files known without reading; failing: files that
-    could not be read and have not changed since; missing: files that are no longer where they were.
+    could not be read and have not changed since; retold: unchanged files whose sidecars changed; companions: files
+    that belong to another (path below the same root), a RAW or a movie; missing: files no longer where they were.
     """
 
     jobs: list[Job] = field(default_factory=list)
     settled: list[tuple[str, Taken]] = field(default_factory=list)
     failing: list[tuple[bytes, str]] = field(default_factory=list)
+    retold: list[Job] = field(default_factory=list)
+    companions: list[tuple[Job, bytes]] = field(default_factory=list)
     unchanged: int = 0
-    missing: "Missing" = field(default_factory=lambda: Missing({}, {}))
+    missing: "Missing" = field(default_factory=lambda: Missing({}, {}, {}))
 
 
 class Missing:
     """Files that are not where they were: each may turn up once, somewhere else."""
 
-    def __init__(self, files: dict[Key, KnownFile], elsewhere: dict[bytes, list[tuple[bytes, KnownFile]]]) -> None:
-        """files: missing ones; elsewhere: by digest, (full path, file) of files that this run does not look at."""
+    def __init__(self, files: dict[Key, KnownFile], unseen: dict[Key, KnownFile], roots: dict[int, bytes]) -> None:
+        """files: missing ones; unseen: files that this run does not look at; roots: the indexed folders by id."""
         self._files = files
-        self._elsewhere = elsewhere
+        self._unseen = unseen
+        self._roots = roots
         # One that went long ago may have left its inode to another photo.
         self._by_stat = {known.stat: key for key, known in files.items() if known.encoded and not known.gone}
-        self._by_digest: dict[bytes, list[Key]] = {}
-        for key, known in files.items():
-            if known.digest is not None:
-                self._by_digest.setdefault(known.digest, []).append(key)
+        self._by_digest = _by_digest(files)
+        self._unseen_by_digest = _by_digest(unseen)
 
     def take_same_file(self, stat: FileStat) -> KnownFile | None:
         """Return, once, the missing file with this very inode, size and time: renamed, nothing to read."""
@@ -67,14 +81,19 @@ class Missing:
         for key in self._by_digest.get(digest, ()):
             if known := self._files.pop(key, None):
                 return known
-        for path, known in self._elsewhere.pop(digest, ()):
-            if not os.path.lexists(path):
-                return known
+        for root_id, path in self._unseen_by_digest.pop(digest, ()):
+            if not os.path.lexists(os.path.join(self._roots[root_id], path)):
+                return self._unseen[root_id, path]
         return None
 
     def newly_gone(self) -> list[KnownFile]:
         """Return the files that are left and were there at the last run."""
         return [known for known in self._files.values() if not known.gone]
+
+    def out_of_sight(self) -> Iterator[Job]:
+        """Yield the files that this run does not look at, though they are not gone: on a drive that is not there."""
+        for (root_id, path), known in self._unseen.items():
+            yield Job(root_id, self._roots[root_id], path, known.stat, known)
 
 
 def diff(
@@ -84,10 +103,18 @@ def diff(
     plan = Plan()
     plan.missing = _missing(scans, known, roots)
     for scan in scans:
+        belongs = companions(scan.files)
+        beside = _by_folder(scan.sidecars)
         for path, stat in scan.files.items():
             if stop():
                 return plan
-            _plan_file(plan, scan, path, stat, known.get((scan.root_id, path)))
+            before = known.get((scan.root_id, path))
+            if path in belongs:
+                _plan_companion(
+                    plan, scan, path, stat, before, known.get((scan.root_id, belongs[path])), belongs[path]
+                )
+            else:
+                _plan_file(plan, scan, path, stat, before, beside)
         for path, stat in scan.odd.items():
             before = known.get((scan.root_id, path))
             row = Taken(scan.root_id, path, stat, before.id if before else None, failure="not a regular file")
@@ -95,14 +122,21 @@ def diff(
     return plan
 
 
-def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: KnownFile | None) -> None:
+Beside = dict[bytes, dict[bytes, FileStat]]
+"""Sidecars: by folder, then by name."""
+
+
+def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: KnownFile | None, beside: Beside) -> None:
     """Decide about one file."""
+    sidecars, told = _sidecars(path, beside) if beside else ((), None)
     if known is None:
         asked_for = path == scan.scope or expected_photo(os.fsdecode(path))
         if not asked_for and not _looks_like_photo(os.path.join(scan.root, path)):
             return
         if moved := plan.missing.take_same_file(stat):
             plan.settled.append(("moved", Taken(scan.root_id, path, stat, moved.id, moved.digest)))
+            if moved.beside != told:
+                plan.retold.append(Job(scan.root_id, scan.root, path, stat, moved, sidecars, told))
             return
     elif stat.unchanged(known.stat):
         if known.failure is not None and not known.retry:
@@ -111,30 +145,70 @@ def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: Known
             else:
                 plan.failing.append((os.path.join(scan.root, path), known.failure))
             return
-        if known.encoded and known.failure is None:
+        if known.encoded and known.described and known.failure is None:
             if known.gone or stat != known.stat:  # it is back, or its inode is new, by which a renamed file is known
                 outcome = "added" if known.gone else "unchanged"
                 plan.settled.append((outcome, Taken(scan.root_id, path, stat, known.id, known.digest)))
             else:
                 plan.unchanged += 1
+            if known.beside != told:
+                plan.retold.append(Job(scan.root_id, scan.root, path, stat, known, sidecars, told))
             return
-    plan.jobs.append(Job(scan.root_id, scan.root, path, known))
+    plan.jobs.append(Job(scan.root_id, scan.root, path, stat, known, sidecars, told))
+
+
+def _belongs(stat: FileStat, known: KnownFile | None, primary: KnownFile | None) -> bool:
+    """Say whether the library knows already that a file belongs to another, and both are as they were."""
+    if known is None or primary is None or known.primary != primary.id:
+        return False
+    return stat == known.stat and not known.gone and primary.failure is None
 
 
 def _looks_like_photo(full_path: bytes) -> bool:
+    """Say whether a file without a photo's name is one; names of other things are believed: nobody opens movies."""
+    kind, _ = mimetypes.guess_type(os.fsdecode(full_path), strict=False)
+    if kind is not None and not kind.startswith("image/"):
+        return False
     return sniff(read_head(full_path, HEAD_BYTES)) is not None
+
+
+def _sidecars(path: bytes, beside: Beside) -> tuple[tuple[bytes, ...], str | None]:
+    """Return the sidecars of a photo, best first, and a hash of their names, sizes and times."""
+    folder, name = os.path.split(path)
+    there = beside.get(folder)
+    names = sidecars_of(name, there) if there else ()
+    if not there or not names:
+        return (), None
+    stats = [(sidecar, *there[sidecar][:2]) for sidecar in names]
+    return tuple(os.path.join(folder, sidecar) for sidecar in names), xxhash.xxh3_64_hexdigest(repr(stats))
+
+
+def _by_folder(sidecars: dict[bytes, FileStat]) -> Beside:
+    folders: Beside = {}
+    for path, stat in sidecars.items():
+        folder, name = os.path.split(path)
+        folders.setdefault(folder, {})[name] = stat
+    return folders
+
+
+def _by_digest(files: dict[Key, KnownFile]) -> dict[bytes, list[Key]]:
+    keys: dict[bytes, list[Key]] = {}
+    for key, known in files.items():
+        if known.digest is not None:
+            keys.setdefault(known.digest, []).append(key)
+    return keys
 
 
 def _missing(scans: Sequence[Scan], known: dict[Key, KnownFile], roots: dict[int, bytes]) -> Missing:
     """Split the known files that were not found into missing ones and ones that nobody looked at."""
     seen = {(scan.root_id, path) for scan in scans for path in (*scan.files, *scan.odd)}
     missing: dict[Key, KnownFile] = {}
-    elsewhere: dict[bytes, list[tuple[bytes, KnownFile]]] = {}
+    unseen: dict[Key, KnownFile] = {}
     for (root_id, path), file in known.items():
         if (root_id, path) in seen:
             continue
         if file.gone or any(scan.root_id == root_id and scan.covers(path) for scan in scans):
             missing[root_id, path] = file
-        elif file.digest is not None:
-            elsewhere.setdefault(file.digest, []).append((os.path.join(roots[root_id], path), file))
-    return Missing(missing, elsewhere)
+        else:
+            unseen[root_id, path] = file
+    return Missing(missing, unseen, roots)

@@ -1,51 +1,42 @@
-"""An index run: scan, diff, decode, encode, commit. Decoding runs ahead in threads; everything else in order."""
+"""An index run: scan, diff, read, encode, commit. Files are read ahead in processes; all else goes in order."""
 
 import os
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from media.metadata import merge
+from media.places import places_of
 
-from core.errors import GlimpseError, MediaError, TemporaryMediaError
+from core.errors import GlimpseError
 from core.settings import Settings
 from core.types import (
     Failure,
     FileStat,
-    ImageInput,
     IndexReport,
-    Pixels,
+    Metadata,
     Progress,
     ProgressCallback,
     StopRequested,
     Vector,
+    Walk,
 )
 from encoders.base import Encoder
 from indexer.diff import Job, Plan, diff
+from indexer.reading import Read, Reader, read_beside
 from indexer.scan import Scan, scan, walk_reaches
-from media.files import read_file
-from media.photo import decode_photo
-from store.writer import Taken, Writer
+from media.kinds import expected_photo
+from store.previews import Previews
+from store.records import MIDDLE, WHOLE, About, Taken
+from store.writer import Writer
 
 ROWS_PER_BATCH = 500
 SECONDS_PER_BATCH = 2.0
 """A batch is committed when it holds enough photos to encode, this many rows, or is this old."""
-
-
-@dataclass(frozen=True)
-class Read:
-    """A file that was read: what it is, and its pixels if it still has to be encoded."""
-
-    job: Job
-    stat: FileStat
-    digest: bytes | None = None
-    pixels: Pixels | None = None
-    size: tuple[int, int] | None = None
-    failure: str | None = None
-    retry: bool = False
+SEGMENTS = (WHOLE, MIDDLE)
+"""What the frames of a photo become, in their order."""
 
 
 def index(
@@ -55,23 +46,31 @@ def index(
     settings: Settings,
     progress: ProgressCallback = lambda _: None,
     stop: StopRequested = lambda: False,
+    walk: Walk | None = None,
+    dry_run: bool = False,
 ) -> IndexReport:
     """Bring a library up to date with folders (or single files); without paths, with all it has indexed before.
 
-    When `stop` turns true, the batch in flight is finished and the report says `interrupted`.
+    walk: how the folders are walked, now and later; None for what was said last. dry_run: only count what would be
+    done. When `stop` turns true, the batch in flight is finished and the report says `interrupted`.
     Raises GlimpseError where a path does not exist, before anything is done.
     """
     check_paths(paths)
     run = _Run(library, encoder, settings, progress, stop)
     started = time.monotonic()
-    scans = list(run.scans(paths))
+    scans = list(run.scans(paths, walk))
     if not stop():
         roots = library.roots()
-        run.take(diff(scans, library.known_files(run.encoded), roots, stop), roots)
+        plan = diff(scans, library.known_files(run.reader.encoded), roots, stop)
+        if dry_run:
+            run.foresee(plan)
+        else:
+            run.take(plan, roots, everything=not paths)
     run.report.interrupted = stop()
     run.report.seconds = time.monotonic() - started
-    summary = {key: value for key, value in run.report.as_dict().items() if key != "failures"}
-    library.finish(encoder.space, run.space_id, summary, complete=not run.report.interrupted)
+    if not dry_run:
+        summary = {key: value for key, value in run.report.as_dict().items() if key != "failures"}
+        library.finish(encoder.space, run.space_id, summary, complete=not run.report.interrupted)
     return run.report
 
 
@@ -95,14 +94,16 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.space_id = self.library.add_space(self.encoder.space)
-        self.encoded = self.library.encoded_digests(self.space_id)
+        self.previews = Previews(self.library.folder)
+        encoded = self.library.encoded_digests(self.space_id)
+        self.reader = Reader(self.encoder.image_input, encoded, self.previews, self.settings, self.stop)
 
-    def scans(self, paths: Sequence[Path]) -> Iterator[Scan]:
+    def scans(self, paths: Sequence[Path], walk: Walk | None) -> Iterator[Scan]:
         """Walk every path; those that cannot be seen are noted, and what is known of them is kept."""
         self.progress(Progress("reading folders"))
         skip = os.path.abspath(os.fsencode(self.library.folder))
-        for root_id, root, scope in self._places(paths):
-            found = scan(root_id, root, scope, skip, self.stop)
+        for root_id, root, scope, how in self._places(paths, walk):
+            found = scan(root_id, root, scope, skip, self.stop, how)
             if not found.files and not found.odd and not found.unseen:
                 self._distrust_empty(found)
             for folder, reason in found.unseen.items():
@@ -110,92 +111,165 @@ class _Run:
                 self.report.notes.append(f"{name} was not looked at ({reason}); what is known of it is kept")
             yield found
 
-    def take(self, plan: Plan, roots: dict[int, bytes]) -> None:
-        """Carry out a plan, batch by batch."""
-        self.report.unchanged = plan.unchanged
-        self.report.failed = len(plan.failing)
-        self.report.failures += [_failure(path, reason) for path, reason in plan.failing]
+    def take(self, plan: Plan, roots: dict[int, bytes], everything: bool) -> None:
+        """Carry out a plan, batch by batch; everything: also photos out of sight, from their previews."""
+        self._count_known(plan)
         for start in range(0, len(plan.settled), ROWS_PER_BATCH):
             part = plan.settled[start : start + ROWS_PER_BATCH]
             self.library.commit(self.space_id, [row for _, row in part])
             for outcome, row in part:
                 self._count(outcome, os.path.join(roots[row.root_id], row.path), row.failure)
-        done = 0
-        for batch in _batches(self._read_ahead(plan.jobs), self.settings.batch_size):
-            self._take_batch(batch, plan)
-            done += len(batch)
-            self.progress(Progress("indexing", done, len(plan.jobs)))
+        self._retell(plan.retold)
+        jobs = [*plan.jobs, *(self._out_of_sight(plan) if everything else ())]
+        unreadable = self._take_jobs(jobs, plan)
+        self._take_companions(plan, unreadable)
         if not self.stop():  # a file that this run did not reach may still turn out to be a moved one
             gone = plan.missing.newly_gone()
             self.library.mark_gone(known.id for known in gone)
             self.report.gone = sum(known.digest is not None for known in gone)
 
+    def foresee(self, plan: Plan) -> None:
+        """Count what `take` would do, as far as names and times tell: what seems new may turn out to be moved."""
+        self.report.dry_run = True
+        self._count_known(plan)
+        for outcome, _ in plan.settled:
+            setattr(self.report, outcome, getattr(self.report, outcome) + 1)
+        for job in plan.jobs:
+            if job.known is None or job.known.gone or not job.known.encoded:
+                self.report.added += 1
+            else:
+                self.report.changed += 1
+        self.report.gone = sum(known.digest is not None for known in plan.missing.newly_gone())
+
+    def _count_known(self, plan: Plan) -> None:
+        self.report.unchanged = plan.unchanged
+        self.report.failed = len(plan.failing)
+        self.report.failures += [_failure(path, reason) for path, reason in plan.failing]
+
+    def _out_of_sight(self, plan: Plan) -> Iterator[Job]:
+        """Yield the photos that are not there to be read and that this model can have from their previews."""
+        for job in plan.missing.out_of_sight():
+            known = job.known
+            if known and known.digest and not known.encoded and self.previews.has(known.digest):
+                yield job
+
+    def _take_jobs(self, jobs: Sequence[Job], plan: Plan) -> set[tuple[int, bytes]]:
+        """Read, encode and commit; returns the files that could not be read."""
+        done = 0
+        unreadable = set()
+        for batch in _batches(self.reader.ahead(jobs), self.settings.batch_size):
+            self._take_batch(batch, plan)
+            unreadable.update((read.job.root_id, read.job.path) for read in batch if read.failure is not None)
+            done += len(batch)
+            self.progress(Progress("indexing", done, len(jobs)))
+        return unreadable
+
     def _take_batch(self, batch: Sequence[Read], plan: Plan) -> None:
         """Encode a batch and commit it in one transaction."""
         vectors = self._encode(batch)
+        about = self._about([(read.job, read.metadata) for read in batch])
         rows, outcomes = [], []
-        for read in batch:
+        for read, what in zip(batch, about, strict=True):
             outcome, file_id = _outcome(read, plan)
-            vector = vectors.pop(read.digest, None) if read.digest else None
+            job = read.job
             rows.append(
                 Taken(
-                    read.job.root_id,
-                    read.job.path,
-                    read.stat,
-                    file_id=file_id,
-                    digest=read.digest,
-                    size=read.size,
-                    vector=vector,
-                    failure=read.failure,
-                    retry=read.retry,
+                    job.root_id, job.path, read.stat, file_id=file_id, digest=read.digest, size=read.size,
+                    vectors=vectors.pop(read.digest, {}) if read.digest else {}, from_preview=read.from_preview,
+                    damaged=read.damaged, embedded=read.embedded, about=what, failure=read.failure, retry=read.retry,
                 )
-            )
+            )  # fmt: skip
             outcomes.append(outcome)
+            self._keep_preview(read)
         self.library.commit(self.space_id, rows)
-        self.encoded.update(row.digest for row in rows if row.digest)
+        self.reader.encoded.update(row.digest for row in rows if row.digest)
         for read, outcome in zip(batch, outcomes, strict=True):
             self._count(outcome, read.job.full_path, read.failure)
+            self.report.damaged += read.damaged
+            self.report.notes += read.notes
 
-    def _encode(self, batch: Sequence[Read]) -> dict[bytes, Vector]:
-        """Encode each new content of a batch once."""
-        new = {
-            r.digest: r.pixels for r in batch if r.digest and r.pixels is not None and r.digest not in self.encoded
-        }
-        if not new:
+    def _encode(self, batch: Sequence[Read]) -> dict[bytes, dict[str, Vector]]:
+        """Encode the frames of each new content of a batch once."""
+        new = {r.digest: r.frames for r in batch if r.digest and r.frames and r.digest not in self.reader.encoded}
+        frames = [(digest, kind, pixels) for digest, own in new.items() for kind, pixels in zip(SEGMENTS, own, strict=False)]
+        if not frames:
             return {}
-        rows = self.encoder.encode_images(np.stack(list(new.values())))
+        rows = self.encoder.encode_images(np.stack([pixels for _, _, pixels in frames]))
         self.report.encoded += len(new)
-        return dict(zip(new, rows, strict=True))
+        vectors: dict[bytes, dict[str, Vector]] = {}
+        for (digest, kind, _), row in zip(frames, rows, strict=True):
+            vectors.setdefault(digest, {})[kind] = row
+        return vectors
 
-    def _read_ahead(self, jobs: Sequence[Job]) -> Iterator[Read]:
-        """Read and decode in threads, a bounded number of files ahead, and yield in order until told to stop."""
-        ahead = 2 * self.settings.batch_size + self.settings.workers
-        pending: deque[Future[Read]] = deque()
-        upcoming = iter(jobs)
-        with ThreadPoolExecutor(self.settings.workers, thread_name_prefix="decode") as pool:
+    def _keep_preview(self, read: Read) -> None:
+        """Store a preview, before the commit: what is committed has one. A disk without room costs only that."""
+        if read.preview and read.digest:
             try:
-                while not self.stop():
-                    while len(pending) < ahead and (job := next(upcoming, None)):
-                        pending.append(pool.submit(_read, job, self.encoder.image_input, self.encoded))
-                    if not pending:
-                        return
-                    yield pending.popleft().result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
+                self.previews.write(read.digest, read.preview)
+            except OSError as error:
+                note = f"previews cannot be stored: {(error.strerror or str(error)).lower()}"
+                if note not in self.report.notes:
+                    self.report.notes.append(note)
+
+    def _retell(self, jobs: Sequence[Job]) -> None:
+        """Read the changed sidecars of unchanged photos; neither decodes nor encodes anything."""
+        for start in range(0, len(jobs), ROWS_PER_BATCH):
+            part = jobs[start : start + ROWS_PER_BATCH]
+            embedded = self.library.embedded([job.known.digest for job in part if job.known and job.known.digest])
+            told = []
+            for job in part:
+                if job.known and job.known.digest in embedded:
+                    beside, notes = read_beside(job)
+                    name = os.fsdecode(job.path)
+                    told.append((job, merge(embedded[job.known.digest], beside, name, job.stat.mtime_ns)))
+                    self.report.notes += notes
+            rows = [
+                Taken(job.root_id, job.path, job.stat, job.known.id, job.known.digest, about=about)
+                for (job, _), about in zip(told, self._about(told), strict=True)
+                if job.known
+            ]
+            self.library.commit(self.space_id, rows)
+
+    def _about(self, told: Sequence[tuple[Job, Metadata | None]]) -> list[About | None]:
+        """Add the names of places to metadata."""
+        points = [
+            (m.latitude, m.longitude) for _, m in told if m and m.latitude is not None and m.longitude is not None
+        ]
+        places = iter(places_of(points)) if points else iter(())
+        return [
+            None if m is None else About(m, None if m.latitude is None or m.longitude is None else next(places), job.beside)
+            for job, m in told
+        ]
+
+    def _take_companions(self, plan: Plan, unreadable: set[tuple[int, bytes]]) -> None:
+        """Note what belongs to a photo; what belongs to one that cannot be read has to stand for itself."""
+        alone, rows = [], []
+        for job, primary in plan.companions:
+            if (job.root_id, primary) not in unreadable:
+                file_id = job.known.id if job.known else None
+                rows.append(Taken(job.root_id, job.path, job.stat, file_id, primary=primary))
+            elif expected_photo(os.fsdecode(job.path)):
+                alone.append(job)
+        if self.stop():  # the photos may not be there yet
+            return
+        self._take_jobs(alone, plan)
+        for start in range(0, len(rows), ROWS_PER_BATCH):
+            self.library.commit(self.space_id, rows[start : start + ROWS_PER_BATCH])
 
     def _count(self, outcome: str, path: bytes, reason: str | None) -> None:
         setattr(self.report, outcome, getattr(self.report, outcome) + 1)
         if reason is not None:
             self.report.failures.append(_failure(path, reason))
 
-    def _places(self, paths: Sequence[Path]) -> Iterator[tuple[int, bytes, bytes]]:
-        """Find or make the root of each path; yields (root id, root, path below it)."""
+    def _places(self, paths: Sequence[Path], walk: Walk | None) -> Iterator[tuple[int, bytes, bytes, Walk]]:
+        """Find or make the root of each path; yields (root id, root, path below it, how to walk)."""
         if paths:
             named = [os.path.abspath(os.fsencode(path)) for path in paths]
             named = [b"/" + path.lstrip(b"/") if path.startswith(b"//") else path for path in named]
-            self.library.add_sources({path: os.path.isdir(path) for path in named})
-        else:
-            named = [path for path, folder in self.library.sources().items() if self._is_there(path, folder)]
+            self.library.add_sources({path: os.path.isdir(path) for path in named}, walk)
+        sources = self.library.sources()
+        if not paths:
+            named = [path for path, source in sources.items() if self._is_there(path, source.folder)]
         taken: list[bytes] = []
         folders: list[bytes] = []
         for full in sorted(set(named), key=lambda path: path.split(b"/")):  # a folder, then all that is in it
@@ -203,7 +277,8 @@ class _Run:
                 taken.append(full)
                 folders += [full] if os.path.isdir(full) else []
                 self._place(full)  # makes a root that may take over an earlier one: a/b, then a/c.jpg
-        yield from map(self._place, taken)
+        for full in taken:
+            yield (*self._place(full), sources[full].walk)
 
     def _is_there(self, source: bytes, folder: bool) -> bool:
         """Say whether a source can be looked at; a file that is gone from its folder can, and is found missing."""
@@ -229,29 +304,13 @@ class _Run:
             found.unseen[found.scope] = "empty: is its drive connected?"
 
 
-def _read(job: Job, want: ImageInput, encoded: set[bytes]) -> Read:
-    """Read one file, and decode it unless its content has a vector already; failures become part of the result."""
-    nothing = FileStat(0, 0, 0, 0)
-    try:
-        stat = FileStat.of(os.stat(job.full_path))
-        file = read_file(job.full_path)
-        if file.digest in encoded:
-            return Read(job, file.stat, file.digest)
-        pixels, size = decode_photo(file.data, os.fsdecode(job.path), want)
-        return Read(job, file.stat, file.digest, pixels, size)
-    except OSError as error:
-        return Read(job, nothing, failure=(error.strerror or str(error)).lower(), retry=True)
-    except MediaError as error:
-        return Read(job, stat, failure=str(error), retry=isinstance(error, TemporaryMediaError))
-
-
 def _batches(reads: Iterable[Read], size: int) -> Iterator[list[Read]]:
     """Group reads into batches of `size` photos to encode, of ROWS_PER_BATCH rows, or of SECONDS_PER_BATCH."""
     batch: list[Read] = []
     photos, opened = 0, time.monotonic()
     for read in reads:
         batch.append(read)
-        photos += read.pixels is not None
+        photos += len(read.frames)
         if photos >= size or len(batch) >= ROWS_PER_BATCH or time.monotonic() - opened > SECONDS_PER_BATCH:
             yield batch
             batch, photos, opened = [], 0, time.monotonic()

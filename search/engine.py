@@ -95,7 +95,9 @@ class Engine:
                 continue
             if asset.content_id not in best or best[asset.content_id].score < score:
                 first, *also = asset.paths
-                best[asset.content_id] = Hit(first, score, asset.kind, asset.content_id, tuple(also))
+                best[asset.content_id] = Hit(
+                    first, score, asset.kind, asset.content_id, tuple(also), asset.companions
+                )
         return sorted(best.values(), key=lambda hit: (-hit.score, hit.id))
 
 
@@ -105,9 +107,12 @@ def open_engine(folder: Path, encoder: Encoder, cache: Path) -> Engine:
     name = encoder.space.name
     space = reader.space(name, encoder.space.revision)
     if space is None:
-        which = "the model" if reader.space(name) is None else "this version of the model"
+        older, current = reader.space(name), reader.space()
         reader.close()
+        has = f"those of '{current.name}'" if current else "none"
+        which = f"'{name}'" if older is None else f"this version of '{name}'"
         raise LibraryError(
-            f"the photos in {folder} were not indexed with {which} '{name}' yet; run: glimpse index --model {name}"
+            f"the library {folder} has no vectors of {which} but {has}, and the two do not compare; "
+            f"run: glimpse index --model {name}"
         )
     return Engine(reader, encoder, VectorIndex(reader, space), cache)

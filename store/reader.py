@@ -18,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import LibraryError
-from core.types import Failure, Status, Vector
-from store.names import DATABASE, REPAIR, VECTOR_DTYPE, check_version, explain
+from core.types import Failure, SpaceStatus, Status, Vector
+from store.names import DATABASE, INDEX, REPAIR, VECTOR_DTYPE, check_version, explain
+from store.previews import Previews
+from store.records import WHOLE
 
 Ids = npt.NDArray[np.int64]
 Halves = npt.NDArray[np.float16]
@@ -41,11 +43,12 @@ class StoredSpace:
 
 @dataclass(frozen=True)
 class Asset:
-    """What a vector belongs to: a content, and the paths where it lies now (never empty)."""
+    """What a vector belongs to: a content, the paths where it lies now (never empty), and what belongs to those."""
 
     content_id: int
     kind: str
     paths: tuple[Path, ...]
+    companions: tuple[Path, ...]
 
 
 class Reader:
@@ -107,24 +110,47 @@ class Reader:
     def assets(self, vector_ids: Iterable[int]) -> dict[int, Asset]:
         """Return what each vector belongs to; those whose files are all gone are left out."""
         rows = self._where_in(
-            "SELECT v.id, c.id, c.kind, r.path, f.path FROM vectors v JOIN segments s ON s.id = v.segment_id "
+            "SELECT v.id, c.id, c.kind, r.path, f.path, f.id FROM vectors v JOIN segments s ON s.id = v.segment_id "
             "JOIN contents c ON c.id = s.content_id JOIN files f ON f.content_id = c.id AND NOT f.gone "
             "JOIN roots r ON r.id = f.root_id WHERE v.id IN",
             vector_ids,
         )
-        paths: dict[tuple[int, int, str], list[Path]] = {}
-        for vector_id, content_id, kind, root, path in rows:
-            paths.setdefault((vector_id, content_id, kind), []).append(_path(root, path))
+        paths: dict[tuple[int, int, str], dict[int, Path]] = {}
+        for vector_id, content_id, kind, root, path, file_id in rows:
+            paths.setdefault((vector_id, content_id, kind), {})[file_id] = _path(root, path)
+        beside = self._companions({file_id for places in paths.values() for file_id in places})
         return {
-            vector_id: Asset(content_id, kind, tuple(sorted(places)))
+            vector_id: Asset(
+                content_id,
+                kind,
+                tuple(sorted(places.values())),
+                tuple(sorted(path for file_id in places for path in beside.get(file_id, ()))),
+            )
             for (vector_id, content_id, kind), places in paths.items()
         }
+
+    def _companions(self, file_ids: Iterable[int]) -> dict[int, list[Path]]:
+        """Return, by file, what belongs to it: a RAW, a Live Photo's movie."""
+        found: dict[int, list[Path]] = {}
+        for file_id, root, path in self._where_in(
+            "SELECT f.primary_id, r.path, f.path FROM files f JOIN roots r ON r.id = f.root_id "
+            "WHERE NOT f.gone AND f.primary_id IN",
+            file_ids,
+        ):
+            found.setdefault(file_id, []).append(_path(root, path))
+        return found
+
+    def digest(self, content_id: int) -> bytes | None:
+        """Return the hash of a content's bytes, by which its preview is found; None if it is gone."""
+        rows = self._rows("SELECT digest FROM contents WHERE id = ?", content_id)
+        return rows[0][0] if rows else None
 
     def content(self, digest: bytes, space: StoredSpace) -> tuple[int, Vector | None] | None:
         """Return id and vector of the content with these bytes, None if the library does not know them."""
         rows = self._rows(
-            "SELECT c.id, v.vector FROM contents c LEFT JOIN segments s ON s.content_id = c.id "
+            "SELECT c.id, v.vector FROM contents c LEFT JOIN segments s ON s.content_id = c.id AND s.kind = ? "
             "LEFT JOIN vectors v ON v.segment_id = s.id AND v.space_id = ? WHERE c.digest = ?",
+            WHOLE,
             space.id,
             digest,
         )
@@ -150,21 +176,50 @@ class Reader:
     def status(self) -> Status:
         """Count what is in the library."""
         space = self.space()
-        space_id = space.id if space else 0
         last = self._rows("SELECT finished, summary FROM runs ORDER BY id DESC LIMIT 1")
+        previews, preview_bytes = Previews(self.folder).count()
+        own = sum(_size(path) for path in (*self.folder.glob("*"), *(self.folder / INDEX).glob("*")))
         return Status(
             library=self.folder,
             model=space.name if space else "none",
             files=self._count("files WHERE content_id IS NOT NULL AND NOT gone"),
-            gone=self._count("files WHERE gone"),
+            companions=self._count("files WHERE primary_id IS NOT NULL AND NOT gone"),
+            gone=self._count("files WHERE gone AND primary_id IS NULL"),
             contents=self._count("contents"),
-            vectors=self._count("vectors WHERE space_id = ?", space_id),
             failures=self._count("files WHERE failure IS NOT NULL AND NOT gone"),
-            bytes=sum(_size(path) for path in self.folder.rglob("*")),
+            damaged=self._count("contents WHERE damaged"),
+            bytes=own + preview_bytes,
+            previews=previews,
+            preview_bytes=preview_bytes,
             roots=tuple(Path(os.fsdecode(row[0])) for row in self._rows("SELECT path FROM roots ORDER BY path")),
-            models=tuple(row[0] for row in self._rows("SELECT DISTINCT name FROM spaces ORDER BY name")),
+            spaces=tuple(self._spaces(space)),
             last_run={"finished": last[0][0], **json.loads(last[0][1])} if last else None,
         )
+
+    def _spaces(self, current: StoredSpace | None) -> Iterator[SpaceStatus]:
+        """Count what the library has of each model."""
+        photos = self._count(
+            "contents c WHERE EXISTS (SELECT 1 FROM files f WHERE f.content_id = c.id AND NOT f.gone)"
+        )
+        for key, name, revision, precision, self_test in self._rows(
+            "SELECT id, name, revision, precision, self_test FROM spaces ORDER BY id"
+        ):
+            # Counted by content: an animation has two vectors.
+            covered = self._count(
+                "(SELECT DISTINCT s.content_id FROM vectors v JOIN segments s ON s.id = v.segment_id "
+                "JOIN files f ON f.content_id = s.content_id AND NOT f.gone WHERE v.space_id = ?)",
+                key,
+            )
+            yield SpaceStatus(
+                model=name,
+                revision=revision,
+                current=current is not None and key == current.id,
+                vectors=self._count("vectors WHERE space_id = ?", key),
+                missing=photos - covered,
+                from_previews=self._count("vectors WHERE space_id = ? AND from_preview", key),
+                precision=precision,
+                self_test=json.loads(self_test) if self_test else None,
+            )
 
     def _count(self, what: str, *values: object) -> int:
         return int(self._rows(f"SELECT count(*) FROM {what}", *values)[0][0])  # noqa: S608 (our own words)

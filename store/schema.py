@@ -39,6 +39,8 @@ spaces = _table(
     Column("name", String, nullable=False),
     Column("revision", String, nullable=False),
     Column("dim", Integer, nullable=False),
+    Column("precision", String, nullable=False, server_default="fp32"),  # of the model's arithmetic for photos
+    Column("self_test", Text),  # JSON: what was measured before it was chosen
     # Drawn anew whenever vectors are deleted, so that an index file made before is not taken for a newer one.
     Column("epoch", String, nullable=False),
     UniqueConstraint("name", "revision"),
@@ -57,6 +59,7 @@ sources = _table(  # what people asked to index: looked at again by a run that n
     "sources",
     Column("path", LargeBinary, nullable=False, unique=True),
     Column("folder", Boolean, nullable=False),
+    Column("walk", Text),  # JSON: how its folders are walked, null for the plain way
 )
 
 roots = _table("roots", Column("path", LargeBinary, nullable=False, unique=True))
@@ -68,6 +71,8 @@ contents = _table(
     Column("size", BigInteger, nullable=False),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
+    Column("damaged", Boolean, nullable=False, server_default="0"),  # cut short: what is missing is grey
+    Column("metadata", Text),  # JSON: what is written in the photo itself; null: nobody has looked yet
 )
 
 files = _table(
@@ -82,13 +87,51 @@ files = _table(
     Column("gone", Boolean, nullable=False, default=False),
     Column("failure", Text),  # why it could not be read
     Column("retry", Boolean, nullable=False, default=False),  # the failure may pass by itself
+    # The photo that this file belongs to: a RAW to its JPEG, a Live Photo's movie to the photo.
+    Column("primary_id", Integer, ForeignKey("files.id", ondelete="SET NULL"), index=True),
+    Column("beside", String),  # a hash of the sidecars' names, sizes and times, null for none
     UniqueConstraint("root_id", "path"),
+)
+
+metadata_of = _table(  # of a file and not of its bytes: sidecars belong to files
+    "metadata",
+    Column("file_id", Integer, ForeignKey("files.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("taken", String, index=True),  # local wall time, ISO 8601
+    Column("offset", Integer),  # minutes east of UTC; null: unknown
+    Column("taken_from", String),
+    Column("latitude", Float),
+    Column("longitude", Float),
+    Column("altitude", Float),
+    Column("make", String),
+    Column("camera", String),
+    Column("lens", String),
+    Column("exposure", Float),  # seconds
+    Column("aperture", Float),
+    Column("iso", Integer),
+    Column("focal_length", Float),  # millimetres
+    Column("rating", Integer),
+    Column("title", Text),
+    Column("description", Text),
+    Column("motion", Boolean, nullable=False),
+    Column("town", String),
+    Column("region", String),
+    Column("country", String),
+)
+
+tags = _table("tags", Column("name", String, nullable=False, unique=True))
+
+file_tags = _table(
+    "file_tags",
+    Column("file_id", Integer, ForeignKey("files.id", ondelete="CASCADE"), nullable=False),
+    Column("tag_id", Integer, ForeignKey("tags.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("source", String, nullable=False),  # "file": keywords in the photo or beside it
+    UniqueConstraint("file_id", "tag_id", "source"),
 )
 
 segments = _table(
     "segments",
     Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("kind", String, nullable=False),  # "whole"
+    Column("kind", String, nullable=False),  # "whole"; "middle": the middle frame of an animation
 )
 
 vectors = _table(
@@ -96,6 +139,7 @@ vectors = _table(
     Column("space_id", Integer, ForeignKey("spaces.id", ondelete="CASCADE"), nullable=False),
     Column("segment_id", Integer, ForeignKey("segments.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("vector", LargeBinary, nullable=False),
+    Column("from_preview", Boolean, nullable=False, server_default="0"),  # deviates by about 2e-4
     UniqueConstraint("space_id", "segment_id"),
 )
 

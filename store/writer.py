@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,48 +18,28 @@ from sqlalchemy import bindparam, delete, exists, insert, select, update
 from sqlalchemy.engine import URL, Connection, Engine
 
 from core.errors import LibraryBusyError, LibraryError
-from core.types import FileStat, Modality, Space, Vector
-from store.names import DATABASE, LOCK, VECTOR_DTYPE, explain
-from store.schema import contents, files, library, means, roots, runs, segments, sources, spaces, vectors
+from core.types import FileStat, Metadata, Modality, Space, Vector, Walk
+from store.batch import parts, write_batch
+from store.names import DATABASE, INDEX, LOCK, VECTOR_DTYPE, explain
+from store.previews import Previews
+from store.records import WHOLE, KnownFile, Source, Taken
+from store.schema import (
+    contents,
+    file_tags,
+    files,
+    library,
+    means,
+    roots,
+    runs,
+    segments,
+    sources,
+    spaces,
+    tags,
+    vectors,
+)
 from store.versions import migrate
 
-PHOTO = "photo"
-WHOLE = "whole"
 PAGE_SIZE = 16384
-_MANY = 500
-"""Rows asked for in one IN (...)."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownFile:
-    """A file as the last run left it; `encoded`: its content has a vector in the space asked about."""
-
-    id: int
-    stat: FileStat
-    digest: bytes | None
-    encoded: bool
-    gone: bool
-    failure: str | None
-    retry: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What an index run found out about one file.
-
-    file_id: the row to update, None for a new one. Either `failure` says why the file could not be read, or
-    `digest` names its content; new contents come with `size` (width, height), new vectors with `vector`.
-    """
-
-    root_id: int
-    path: bytes
-    stat: FileStat
-    file_id: int | None = None
-    digest: bytes | None = None
-    size: tuple[int, int] | None = None
-    vector: Vector | None = None
-    failure: str | None = None
-    retry: bool = False
 
 
 class Writer:
@@ -79,6 +59,7 @@ class Writer:
                     f"another glimpse is writing to {folder}; wait until it has finished, or stop it"
                 ) from error
         self._engine = _engine(folder / DATABASE)
+        self._rehearsal: Connection | None = None
         try:
             with explain(folder):
                 migrate(self._engine, folder)
@@ -115,17 +96,25 @@ class Writer:
                 db.execute(insert(library).values(current_space_id=space_id))
         return int(space_id)
 
-    def sources(self) -> dict[bytes, bool]:
-        """Return the paths that people asked to index, and whether each was a folder."""
+    def sources(self) -> dict[bytes, Source]:
+        """Return the paths that people asked to index, and how each is walked."""
         with self._begin() as db:
-            return {row.path: row.folder for row in db.execute(select(sources.c.path, sources.c.folder))}
+            return {
+                row.path: Source(row.folder, _walk_of(row.walk))
+                for row in db.execute(select(sources.c.path, sources.c.folder, sources.c.walk))
+            }
 
-    def add_sources(self, paths: Mapping[bytes, bool]) -> None:
-        """Remember paths that somebody asked to index, and whether each is a folder."""
-        new = [{"path": path, "folder": paths[path]} for path in paths.keys() - self.sources().keys()]
-        if new:
-            with self._begin() as db:
+    def add_sources(self, paths: Mapping[bytes, bool], walk: Walk | None = None) -> None:
+        """Remember paths that were asked for, and whether each is a folder; walk: None leaves it as it is."""
+        known = self.sources()
+        said = None if walk is None else json.dumps(asdict(walk))
+        new = [{"path": path, "folder": paths[path], "walk": said} for path in paths.keys() - known.keys()]
+        again = [path for path in paths.keys() & known.keys() if walk not in (None, known[path].walk)]
+        with self._begin() as db:
+            if new:
                 db.execute(insert(sources), new)
+            for path in again:
+                db.execute(update(sources).where(sources.c.path == path).values(walk=said))
 
     def roots(self) -> dict[int, bytes]:
         """Return the indexed folders by id."""
@@ -150,34 +139,43 @@ class Writer:
 
         encoded: the digests that have a vector (`encoded_digests`); to look each up in SQL would take for ever.
         """
-        query = select(files, contents.c.digest).outerjoin_from(files, contents)
-        with self._begin() as db:
+        query = (
+            "SELECT f.root_id, f.path, f.id, f.size, f.mtime_ns, f.inode, f.device, c.digest, f.gone, f.failure, "
+            "f.retry, c.metadata IS NOT NULL, f.primary_id, f.beside FROM files f LEFT JOIN contents c "
+            "ON c.id = f.content_id"
+        )
+        with self._begin() as db:  # the driver's own rows: SQLAlchemy's take three times as long
             return {
-                (row.root_id, row.path): KnownFile(
-                    row.id,
-                    FileStat(row.size, row.mtime_ns, row.inode, row.device),
-                    row.digest,
-                    row.digest in encoded,
-                    row.gone,
-                    row.failure,
-                    row.retry,
+                (root_id, path): KnownFile(
+                    key, FileStat(size, mtime_ns, inode, device), digest, digest in encoded,
+                    gone != 0, failure, retry != 0, described != 0, primary, beside,
                 )
-                for row in db.execute(query.execution_options(yield_per=5000))
-            }
+                for root_id, path, key, size, mtime_ns, inode, device, digest, gone, failure, retry, described,
+                primary, beside in _driver(db).execute(query)
+            }  # fmt: skip
 
     def encoded_digests(self, space_id: int) -> set[bytes]:
         """Return the digests of all contents that have a vector in the space, 16 bytes each."""
-        query = select(contents.c.digest).join_from(vectors, segments).join(contents)
+        query = (
+            "SELECT c.digest FROM vectors v JOIN segments s ON s.id = v.segment_id JOIN contents c "
+            "ON c.id = s.content_id WHERE v.space_id = ? AND s.kind = ?"
+        )
         with self._begin() as db:
-            return set(db.execute(query.where(vectors.c.space_id == space_id)).scalars())
+            return {digest for (digest,) in _driver(db).execute(query, (space_id, WHOLE))}
+
+    def embedded(self, digests: Iterable[bytes]) -> dict[bytes, Metadata]:
+        """Return what is written in photos themselves, as far as it was read."""
+        found: dict[bytes, Metadata] = {}
+        with self._begin() as db:
+            for part in parts(list(digests)):
+                query = select(contents.c.digest, contents.c.metadata).where(contents.c.digest.in_(part))
+                found |= {row.digest: _metadata_of(row.metadata) for row in db.execute(query) if row.metadata}
+        return found
 
     def commit(self, space_id: int, batch: Sequence[Taken]) -> None:
-        """Write a batch in one transaction: contents, segments, vectors, files and failures."""
-        read = [taken for taken in batch if taken.digest is not None]
+        """Write a batch in one transaction: contents, segments, vectors, files, metadata and failures."""
         with self._begin() as db:
-            content_ids = _content_ids(db, read)
-            _add_vectors(db, space_id, content_ids, read)
-            _write_files(db, content_ids, batch)
+            write_batch(db, space_id, batch)
 
     def devices(self, root_id: int) -> set[int]:
         """Return the numbers of the devices where a root's files lay."""
@@ -194,11 +192,13 @@ class Writer:
     def finish(self, space: Space, space_id: int, summary: dict[str, Any], complete: bool) -> None:
         """Write down what a run did, and the mean picture where the space wants one.
 
-        A run that is `complete` makes its space the current one; until then the one before answers.
+        A run that is `complete` puts a new version of the current model in the place of the old one, which answers
+        until then; another model waits for `use`.
         """
         mean = None if space.centred else self._mean(space_id, space.dim)
         with self._begin() as db:
-            if complete:
+            current = db.execute(select(spaces.c.name).join_from(library, spaces)).scalar()
+            if complete and current == space.name:
                 db.execute(update(library).values(current_space_id=space_id))
             row = {"space_id": space_id, "finished": time.time(), "summary": json.dumps(summary)}
             db.execute(insert(runs).values(row))
@@ -211,15 +211,84 @@ class Writer:
                     )
                 )
 
-    def prune(self) -> int:
-        """Forget files that are gone, and contents and vectors that no file has any more; returns the files."""
+    def precision(self, space_id: int) -> tuple[str, bool]:
+        """Return the precision in which a space's photos are encoded, and whether it was tested and chosen."""
         with self._begin() as db:
-            forgotten = db.execute(delete(files).where(files.c.gone)).rowcount
+            row = db.execute(select(spaces.c.precision, spaces.c.self_test).where(spaces.c.id == space_id)).one()
+        return row.precision, row.self_test is not None
+
+    def set_precision(self, space_id: int, precision: str, self_test: Sequence[Mapping[str, Any]]) -> None:
+        """Write down in which precision a space's photos are encoded from now on, and the measurements behind it."""
+        values = {"precision": precision, "self_test": json.dumps(list(self_test))}
+        with self._begin() as db:
+            db.execute(update(spaces).where(spaces.c.id == space_id).values(values))
+
+    def use(self, model: str) -> None:
+        """Make a model's newest space the one that answers; raises LibraryError where it lacks photos."""
+        with self._begin() as db:
+            space_id = self._newest(db, model)
+            there = exists().where(segments.c.content_id == contents.c.id, segments.c.id == vectors.c.segment_id)
+            photos = select(sa.func.count()).where(
+                exists().where(files.c.content_id == contents.c.id, ~files.c.gone)
+            ).select_from(contents)  # fmt: skip
+            total = db.execute(photos).scalar_one()
+            missing = db.execute(photos.where(~there.where(vectors.c.space_id == space_id))).scalar_one()
+            if missing:
+                raise LibraryError(
+                    f"'{model}' has only {total - missing:,} of {total:,} photos; "
+                    f"let it have the others first: glimpse index --model {model}"
+                )
+            db.execute(update(library).values(current_space_id=space_id))
+
+    def drop(self, model: str) -> int:
+        """Forget all vectors of a model, and give their room back to the disk; returns their number.
+
+        Raises LibraryError for the model that answers.
+        """
+        with self._begin() as db:
+            self._newest(db, model)
+            current = db.execute(select(spaces.c.name).join_from(library, spaces)).scalar()
+            if current == model:
+                raise LibraryError(
+                    f"'{model}' is the model that answers; choose another first: glimpse models use NAME"
+                )
+            ids = db.execute(select(spaces.c.id).where(spaces.c.name == model)).scalars().all()
+            count = db.execute(delete(vectors).where(vectors.c.space_id.in_(ids))).rowcount
+            db.execute(delete(spaces).where(spaces.c.id.in_(ids)))
+        for path in [path for key in ids for path in (self.folder / INDEX).glob(f"{key}-*.faiss")]:
+            path.unlink(missing_ok=True)
+        with (
+            contextlib.suppress(sa.exc.OperationalError),
+            self._engine.connect() as db,
+        ):  # no room: pages are used again
+            _driver(db).execute("VACUUM")
+        return int(count)
+
+    def _newest(self, db: Connection, model: str) -> int:
+        """Return the id of a model's newest space; raises LibraryError with the names of those that there are."""
+        found = db.execute(select(spaces.c.id).where(spaces.c.name == model).order_by(spaces.c.id.desc())).scalar()
+        if found is None:
+            there = ", ".join(sorted(set(db.execute(select(spaces.c.name)).scalars()))) or "none"
+            raise LibraryError(
+                f"no photos in {self.folder} are indexed with '{model}' (but with: {there}); "
+                f"run: glimpse index --model {model}"
+            )
+        return int(found)
+
+    def prune(self) -> int:
+        """Forget files that are gone, and contents, vectors and previews that no file needs; returns the files."""
+        with self._begin() as db:
+            of_photos = files.c.gone & files.c.primary_id.is_(None)
+            forgotten = db.execute(select(sa.func.count()).select_from(files).where(of_photos)).scalar_one()
+            db.execute(delete(files).where(files.c.gone))
             db.execute(delete(roots).where(~exists().where(files.c.root_id == roots.c.id)))
             orphans = ~exists().where(files.c.content_id == contents.c.id)
             if db.execute(delete(contents).where(orphans)).rowcount:
                 for space_id in db.execute(select(spaces.c.id)).scalars().all():
                     db.execute(update(spaces).where(spaces.c.id == space_id).values(epoch=_epoch()))
+            db.execute(delete(tags).where(~exists().where(file_tags.c.tag_id == tags.c.id)))
+            kept = set(db.execute(select(contents.c.digest)).scalars())
+        Previews(self.folder).sweep(kept)
         return int(forgotten)
 
     def _mean(self, space_id: int, dim: int) -> tuple[int, Vector] | None:
@@ -233,88 +302,41 @@ class Writer:
         return (count, (total / count).astype(np.float32)) if count else None
 
     @contextlib.contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Undo at the end whatever is written meanwhile."""
+        with explain(self.folder), self._engine.connect() as db, db.begin() as all_of_it:
+            self._rehearsal = db
+            try:
+                yield
+            finally:
+                self._rehearsal = None
+                all_of_it.rollback()
+
+    @contextlib.contextmanager
     def _begin(self) -> Iterator[Connection]:
         """Open a transaction and name what goes wrong in it."""
-        with explain(self.folder), self._engine.begin() as db:
-            yield db
+        with explain(self.folder):
+            if self._rehearsal is not None:
+                yield self._rehearsal
+                return
+            with self._engine.begin() as db:
+                yield db
 
 
-def _content_ids(db: Connection, read: Sequence[Taken]) -> dict[bytes, int]:
-    """Return the id of each content, adding those that are new."""
-    by_digest = {taken.digest: taken for taken in read if taken.digest is not None}
-    ids: dict[bytes, int] = {}
-    for part in _parts(list(by_digest)):
-        rows = db.execute(select(contents.c.digest, contents.c.id).where(contents.c.digest.in_(part)))
-        ids.update({row.digest: row.id for row in rows})
-    new = []
-    for digest, taken in by_digest.items():
-        if digest not in ids:
-            if taken.size is None:
-                raise LibraryError(f"a content that is not there was to be used again: {digest.hex()}")
-            width, height = taken.size
-            row = {"digest": digest, "kind": PHOTO, "size": taken.stat.size, "width": width, "height": height}
-            new.append(row)
-    if new:
-        rows = db.execute(insert(contents).returning(contents.c.digest, contents.c.id), new)
-        ids.update({row.digest: row.id for row in rows})
-    return ids
+def _metadata_of(text: str) -> Metadata:
+    said = json.loads(text)
+    return Metadata(**{**said, "keywords": tuple(said.get("keywords", ()))})
 
 
-def _add_vectors(db: Connection, space_id: int, content_ids: dict[bytes, int], read: Sequence[Taken]) -> None:
-    """Add the vectors that the space does not have yet, each behind a segment of its content."""
-    new = {content_ids[t.digest]: t.vector for t in read if t.digest is not None and t.vector is not None}
-    whole: dict[int, int] = {}
-    for part in _parts(list(new)):
-        query = select(segments.c.content_id, segments.c.id).where(segments.c.content_id.in_(part))
-        whole.update({row.content_id: row.id for row in db.execute(query.where(segments.c.kind == WHOLE))})
-    missing = [{"content_id": content_id, "kind": WHOLE} for content_id in new if content_id not in whole]
-    if missing:
-        rows = db.execute(insert(segments).returning(segments.c.content_id, segments.c.id), missing)
-        whole.update({row.content_id: row.id for row in rows})
-    there: set[int] = set()
-    for ids in _parts(list(whole.values())):
-        query = select(vectors.c.segment_id).where(vectors.c.segment_id.in_(ids), vectors.c.space_id == space_id)
-        there.update(db.execute(query).scalars())
-    rows_to_add = [
-        {"space_id": space_id, "segment_id": whole[key], "vector": vector.astype(VECTOR_DTYPE).tobytes()}
-        for key, vector in new.items()
-        if whole[key] not in there
-    ]
-    if rows_to_add:
-        db.execute(insert(vectors), rows_to_add)
+def _walk_of(text: str | None) -> Walk:
+    said = json.loads(text) if text else {}
+    return Walk(**{**said, "exclude": tuple(said.get("exclude", ()))})
 
 
-def _write_files(db: Connection, content_ids: dict[bytes, int], batch: Sequence[Taken]) -> None:
-    """Insert or update the rows of the files themselves."""
-    added, changed, troubled = [], [], []
-    for taken in batch:
-        content_id = content_ids[taken.digest] if taken.digest is not None else None
-        row = {
-            "root_id": taken.root_id, "path": taken.path, "content_id": content_id,
-            "size": taken.stat.size, "mtime_ns": taken.stat.mtime_ns,
-            "inode": taken.stat.inode, "device": taken.stat.device,
-            "gone": False, "failure": taken.failure, "retry": taken.retry,
-        }  # fmt: skip
-        if taken.file_id is None:
-            added.append(row)
-        elif taken.failure is not None and taken.retry:
-            # It may be readable next time: what is known of it stays until then.
-            troubled.append({"key": taken.file_id, "failure": taken.failure, "retry": True, "gone": False})
-        else:
-            changed.append({"key": taken.file_id, **row})
-    if added:
-        db.execute(insert(files), added)
-    for rows in (changed, troubled):
-        if rows:
-            names = [name for name in rows[0] if name != "key"]
-            values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
-            statement = update(files).where(files.c.id == bindparam("key")).values(values)
-            db.execute(statement, [{"key": row["key"], **{f"new_{n}": row[n] for n in names}} for row in rows])
-
-
-def _parts(ids: list[Any]) -> Iterator[list[Any]]:
-    for start in range(0, len(ids), _MANY):
-        yield ids[start : start + _MANY]
+def _driver(db: Connection) -> sqlite3.Connection:
+    """Return the connection below SQLAlchemy's."""
+    driver: sqlite3.Connection = db.connection.driver_connection  # type: ignore[assignment]
+    return driver
 
 
 def _epoch() -> str:

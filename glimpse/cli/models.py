@@ -1,10 +1,12 @@
 """`glimpse models`."""
 
 import json
+from pathlib import Path
 
 import click
 
-from glimpse.cli.options import json_option
+from glimpse.cli.options import json_option, library_option
+from glimpse.defaults import settings
 
 
 @click.group(invoke_without_command=True)
@@ -64,3 +66,39 @@ def get(name: str) -> None:
         return
     place = hub.download(chosen.repo, lambda size: render.note(f"{name}: {size / 1e6:,.0f} MB to {hub.folder()}"))
     render.emit(str(place))
+
+
+@models.command()
+@click.argument("name")
+@library_option
+def use(name: str, library: Path | None) -> None:
+    """Have another model answer, once the library has its vectors (glimpse index --model NAME).
+
+    \b
+    Example:
+      glimpse index --model small && glimpse models use small
+    """
+    from glimpse import render
+    from glimpse.api import Library
+
+    with Library(settings(library)) as opened:
+        opened.use_model(name)
+    render.emit(f"'{name}' answers from now on")
+
+
+@models.command()
+@click.argument("name")
+@library_option
+def drop(name: str, library: Path | None) -> None:
+    """Forget the vectors of a model that does not answer, and give their room back to the disk.
+
+    \b
+    Example:
+      glimpse models drop builtin
+    """
+    from glimpse import render
+    from glimpse.api import Library
+
+    with Library(settings(library)) as opened:
+        count = opened.drop_model(name)
+    render.emit(f"{count:,} vectors of '{name}' forgotten")

@@ -1,0 +1,128 @@
+"""Look into files: read, hash and decode each in a process of its own, and read what is written beside it."""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from media.metadata import merge
+from media.sidecar import read_sidecar
+
+from core.errors import MediaError, TemporaryMediaError
+from core.settings import Settings
+from core.types import FileStat, ImageInput, Metadata, Pixels, StopRequested
+from indexer.diff import Job
+from media.files import read_file
+from media.isolated import DecodeProcess, decode_process
+from store.previews import Previews
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file that was looked into: what it is, and its pixels if it still has to be encoded.
+
+    frames: see `media.photo.Photo`; embedded: what is written in the photo; metadata: that and what is beside it.
+    """
+
+    job: Job
+    stat: FileStat
+    digest: bytes | None = None
+    frames: tuple[Pixels, ...] = ()
+    size: tuple[int, int] | None = None
+    preview: bytes | None = None
+    from_preview: bool = False
+    damaged: bool = False
+    embedded: Metadata | None = None
+    metadata: Metadata | None = None
+    notes: tuple[str, ...] = ()
+    failure: str | None = None
+    retry: bool = False
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What looking into a file needs to know. encoded: digests that have a vector already; it grows meanwhile."""
+
+    want: ImageInput
+    encoded: set[bytes]
+    previews: Previews
+    settings: Settings
+    stop: StopRequested
+
+    def ahead(self, jobs: Sequence[Job]) -> Iterator[Read]:
+        """Look into files in threads, a bounded number ahead, and yield them in order until told to stop."""
+        most = 2 * self.settings.batch_size + self.settings.workers
+        pending: deque[Future[Read]] = deque()
+        upcoming = iter(jobs)
+        with ThreadPoolExecutor(self.settings.workers, thread_name_prefix="decode") as pool:
+            try:
+                while not self.stop():
+                    while len(pending) < most and (job := next(upcoming, None)):
+                        pending.append(pool.submit(self.read, job))
+                    if not pending:
+                        return
+                    yield pending.popleft().result()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def read(self, job: Job) -> Read:
+        """Look into one file; failures become part of the result."""
+        try:
+            with decode_process() as process:
+                return self._from_preview(job, process) or self._from_file(job, process)
+        except OSError as error:
+            return Read(job, job.stat, failure=(error.strerror or str(error)).lower(), retry=True)
+        except MediaError as error:
+            return Read(job, job.stat, failure=str(error), retry=isinstance(error, TemporaryMediaError))
+
+    def _from_preview(self, job: Job, process: DecodeProcess) -> Read | None:
+        """Take the pixels of an unchanged photo from its preview, for another model; None where that cannot be."""
+        known = job.known
+        if not known or not known.digest or not known.described or known.encoded or known.gone or known.failure:
+            return None
+        preview = self.previews.read(known.digest) if job.stat.unchanged(known.stat) else None
+        if preview is None:
+            return None
+        try:
+            pixels = process.decode_preview(preview, self.want)
+        except MediaError:  # a damaged cache
+            return None
+        return Read(job, job.stat, known.digest, (pixels,), from_preview=True)
+
+    def _from_file(self, job: Job, process: DecodeProcess) -> Read:
+        """Read a file, and decode it unless its content has a vector already."""
+        stat = FileStat.of(os.stat(job.full_path))
+        try:
+            file = process.read(job.full_path)
+            new = file.digest not in self.encoded
+            preview = 0 if self.previews.has(file.digest) else self.settings.preview
+            wanted = self.want if new or (preview and job.known and not job.known.described) else None
+            photo = process.decode(os.fsdecode(job.path), wanted, preview)
+        except MediaError as error:
+            return Read(job, stat, failure=str(error), retry=isinstance(error, TemporaryMediaError))
+        beside, notes = read_beside(job)
+        return Read(
+            job,
+            file.stat,
+            file.digest,
+            frames=photo.frames if new else (),
+            size=photo.size,
+            preview=photo.preview,
+            damaged=photo.damaged,
+            embedded=photo.metadata,
+            metadata=merge(photo.metadata, beside, os.fsdecode(job.path), file.stat.mtime_ns),
+            notes=notes,
+        )
+
+
+def read_beside(job: Job) -> tuple[list[Metadata], tuple[str, ...]]:
+    """Return what the sidecars of a photo say, best first, and a note for each that cannot be read."""
+    found, notes = [], []
+    for sidecar in job.sidecars:
+        path = os.path.join(job.root, sidecar)
+        try:
+            found.append(read_sidecar(os.fsdecode(os.path.basename(sidecar)), read_file(path).data))
+        except MediaError as error:
+            notes.append(f"{os.fsdecode(path)} was not used: {error}")
+    return found, tuple(notes)

@@ -1,0 +1,178 @@
+"""Decode in processes of their own: a decoder that crashes, hangs or takes too much memory costs one file.
+
+Plain child processes rather than multiprocessing's: those import the caller's script a second time, and a script
+without `if __name__ == "__main__"` would index twice.
+"""
+
+import atexit
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.errors import MediaError, TemporaryMediaError
+from core.types import FileStat, ImageInput, Metadata, Pixels
+
+READ_SECONDS = 120.0
+"""Time to read a file: a network drive may be slow, and comes back."""
+DECODE_SECONDS = 60.0
+"""Time to decode a file: the largest photo within the limits takes a tenth of it."""
+WORKER = "media.worker"
+# One thread for numpy's products, which nothing here makes: they would take address space for each processor.
+_CHILD = """
+import os, runpy, sys
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.path.insert(0, sys.argv[1])
+runpy.run_module(sys.argv[2], run_name="__main__")
+"""
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """A file that a decode process holds in memory; digest: 16 bytes, XXH3-128 over all of its bytes."""
+
+    digest: bytes
+    stat: FileStat
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a decode process made of a photo; see `media.photo.Photo`. Without pixels, only `metadata` is filled."""
+
+    metadata: Metadata
+    frames: tuple[Pixels, ...] = ()
+    size: tuple[int, int] | None = None
+    preview: bytes | None = None
+    damaged: bool = False
+
+
+class DecodeProcess:
+    """One child process that reads and decodes files, replaced when it dies. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    def read(self, path: bytes) -> ReadFile:
+        """Read and hash a file; raises MediaError with the reason."""
+        answer, _ = self._ask({"do": "read", "path": b64encode(path).decode()}, READ_SECONDS, reading=True)
+        return ReadFile(bytes.fromhex(answer["digest"]), FileStat(*answer["stat"]))
+
+    def decode(self, name: str, want: ImageInput | None, preview: int) -> Decoded:
+        """Decode the file that was read last; want: None for its metadata alone; raises MediaError with the reason.
+
+        preview: longer side of the preview in px, 0 for none.
+        """
+        request = {"do": "decode", "name": name, "want": asdict(want) if want else None, "preview": preview}
+        answer, parts = self._ask(request, DECODE_SECONDS)
+        said = answer["metadata"]
+        metadata = Metadata(**{**said, "keywords": tuple(said["keywords"])})
+        if want is None:
+            return Decoded(metadata)
+        frames = tuple(_pixels(part, want) for part in parts[: answer["frames"]])
+        width, height = answer["size"]
+        made = parts[-1] if answer["preview"] else None
+        return Decoded(metadata, frames, (width, height), made, answer["damaged"])
+
+    def decode_preview(self, preview: bytes, want: ImageInput) -> Pixels:
+        """Turn a stored preview into the pixels that an encoder wants; raises MediaError."""
+        _, parts = self._ask({"do": "preview", "want": asdict(want)}, DECODE_SECONDS, payload=preview)
+        return _pixels(parts[0], want)
+
+    def close(self) -> None:
+        """End the child, which notices that the connection is closed."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child = None
+
+    def _ask(
+        self, request: dict[str, Any], seconds: float, payload: bytes | None = None, reading: bool = False
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        """Send a request and wait for the answer; whatever goes wrong with the child becomes a MediaError."""
+        connection = self._started()
+        try:
+            connection.send_bytes(json.dumps(request).encode())
+            if payload is not None:
+                connection.send_bytes(payload)
+            if not connection.poll(seconds):
+                self.close()
+                if reading:
+                    raise TemporaryMediaError(f"reading it took more than {seconds:.0f} s")
+                raise MediaError(f"decoding it took more than {seconds:.0f} s")
+            answer = json.loads(connection.recv_bytes())
+            parts = [connection.recv_bytes() for _ in range(answer["parts"])]
+        except (EOFError, OSError, ValueError) as error:
+            code = self._child.wait() if self._child else 0
+            self.close()
+            if code == -9:  # not by us: the system was short of memory, or somebody tidied up
+                raise TemporaryMediaError("its decoder was killed") from error
+            raise MediaError(f"its decoder crashed ({_what(code)})") from error
+        if "failure" in answer:
+            raise (TemporaryMediaError if answer["retry"] else MediaError)(answer["failure"])
+        return answer, parts
+
+    def _started(self) -> Connection:
+        """Return the connection to the child, which is started if there is none."""
+        if self._connection is None:
+            ours, theirs = _pipe()
+            root = Path(__file__).resolve().parent.parent
+            command = [sys.executable, "-P", "-c", _CHILD, str(root), WORKER, str(theirs.fileno())]
+            self._child = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            theirs.close()
+            self._connection = ours
+        return self._connection
+
+
+def _pipe() -> tuple[Connection, Connection]:
+    from multiprocessing import Pipe
+
+    ours, theirs = Pipe()
+    return ours, theirs  # type: ignore[return-value]
+
+
+def _pixels(part: bytes, want: ImageInput) -> Pixels:
+    return np.frombuffer(part, np.uint8).reshape(want.size, want.size, 3)
+
+
+def _what(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+_idle: list[DecodeProcess] = []
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def decode_process() -> Iterator[DecodeProcess]:
+    """Lend a decode process; those that come back are kept for the next run, since each takes 0.2 s to start."""
+    with _lock:
+        process = _idle.pop() if _idle else DecodeProcess()
+    try:
+        yield process
+    finally:
+        with _lock:
+            _idle.append(process)
+
+
+@atexit.register
+def close_idle() -> None:
+    """End the processes that nobody uses."""
+    with _lock:
+        while _idle:
+            _idle.pop().close()

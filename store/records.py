@@ -1,0 +1,71 @@
+"""What goes into a library and comes out of it when it is brought up to date."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from core.types import FileStat, Metadata, Place, Vector, Walk
+
+WHOLE, MIDDLE = "whole", "middle"
+"""Kinds of segments: a photo, and the middle frame of an animation."""
+
+
+class Source(NamedTuple):
+    """What somebody asked to index: a folder (or a file), and how it is walked."""
+
+    folder: bool
+    walk: Walk
+
+
+class KnownFile(NamedTuple):
+    """A file as the last run left it; a tuple, since a rescan makes 100,000 of them.
+
+    encoded: its content has a vector in the space asked about; described: its content's metadata was read;
+    primary: id of the file that it belongs to; beside: a hash of its sidecars' stats, None for none.
+    """
+
+    id: int
+    stat: FileStat
+    digest: bytes | None
+    encoded: bool
+    gone: bool
+    failure: str | None
+    retry: bool
+    described: bool = False
+    primary: int | None = None
+    beside: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known about a file beside its pixels: effective metadata, place, and a hash of the sidecars it used."""
+
+    metadata: Metadata
+    place: Place | None = None
+    beside: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What an index run found out about one file.
+
+    file_id: the row to update, None for a new one. Either `failure` says why the file could not be read, or
+    `digest` names its content, or `primary` (a path below the same root) the file that it belongs to.
+    New contents come with `size` (width, height), new vectors by the kind of their segment.
+    embedded: what is written in the photo itself; about: None leaves what is known as it is.
+    """
+
+    root_id: int
+    path: bytes
+    stat: FileStat
+    file_id: int | None = None
+    digest: bytes | None = None
+    size: tuple[int, int] | None = None
+    vectors: Mapping[str, Vector] = field(default_factory=dict)
+    from_preview: bool = False
+    damaged: bool = False
+    embedded: Metadata | None = None
+    about: About | None = None
+    primary: bytes | None = None
+    failure: str | None = None
+    retry: bool = False
