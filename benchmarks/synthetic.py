@@ -8,7 +8,8 @@ import numpy as np
 
 from core.types import FileStat, Space, Vectors
 from encoders.base import unit
-from store.writer import Taken, Writer
+from store.records import WHOLE, Taken
+from store.writer import Writer
 
 BATCH = 5000
 
@@ -33,5 +34,5 @@ def fill(folder: Path, space: Space, count: int) -> None:
                 digest = hashlib.blake2b(str(number).encode(), digest_size=16).digest()
                 stat = FileStat(1000 + number, number, number, 1)
                 path = f"{number // 1000:05}/{number:08}.jpg".encode()
-                batch.append(Taken(root_id, path, stat, digest=digest, size=(4000, 3000), vector=row))
+                batch.append(Taken(root_id, path, stat, digest=digest, size=(4000, 3000), vectors={WHOLE: row}))
             library.commit(space_id, batch)

@@ -131,7 +131,7 @@ def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: Known
     sidecars, told = _sidecars(path, beside) if beside else ((), None)
     if known is None:
         asked_for = path == scan.scope or expected_photo(os.fsdecode(path))
-        if not asked_for and not _looks_like_photo(os.path.join(scan.root, path)):
+        if not asked_for and (path in scan.sidecars or not _looks_like_photo(os.path.join(scan.root, path))):
             return
         if moved := plan.missing.take_same_file(stat):
             plan.settled.append(("moved", Taken(scan.root_id, path, stat, moved.id, moved.digest)))
@@ -165,9 +165,9 @@ def _belongs(stat: FileStat, known: KnownFile | None, primary: KnownFile | None)
 
 
 def _looks_like_photo(full_path: bytes) -> bool:
-    """Say whether a file without a photo's name is one; names of other things are believed: nobody opens movies."""
-    kind, _ = mimetypes.guess_type(os.fsdecode(full_path), strict=False)
-    if kind is not None and not kind.startswith("image/"):
+    """Say whether a file without a photo's name is one; movies, songs and texts are not opened at every run."""
+    kind, _ = mimetypes.guess_type(os.fsdecode(full_path))
+    if kind is not None and kind.startswith(("video/", "audio/", "text/")):
         return False
     return sniff(read_head(full_path, HEAD_BYTES)) is not None
 

@@ -1,12 +1,15 @@
 """Run a function of a test as a user whom permissions bind: root may read and write everything."""
 
+import contextlib
 import importlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,25 @@ import pytest
 
 import glimpse
 from core.settings import Settings
+from media import isolated
+from media.worker import serve
 from tests.conftest import ROOT, paint
 
 NOBODY = 65534
+
+
+class InThread(isolated.DecodeProcess):
+    """Decodes in a thread, which is the same user as we are; a process of its own could not read this Python."""
+
+    def _started(self) -> Connection:
+        if self._connection is None:
+            self._connection, theirs = isolated._pipe()
+            threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
+        return self._connection
+
+    def _serve(self, connection: Connection) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            serve(connection)
 
 
 def as_plain_user(function: Callable[[Path], Any]) -> Any:
@@ -38,6 +57,8 @@ def main(module: str, name: str, place: str) -> None:
     if os.getuid() == 0:
         with tempfile.TemporaryDirectory() as scratch:
             _import_everything(Path(scratch))  # the other user may not be able to read this Python
+        isolated.close_idle()
+        isolated.DecodeProcess = InThread  # type: ignore[misc]
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)

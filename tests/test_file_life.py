@@ -8,17 +8,16 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from sqlalchemy import event
 
 import encoders.registry
 import glimpse
 import indexer.diff
-import indexer.pipeline
 from core.errors import GlimpseError
 from core.settings import Settings
 from core.types import IndexReport, Pixels, Space, Vectors
 from encoders.fake import FakeEncoder
-from store.writer import Writer
+from media.isolated import DecodeProcess, ReadFile
+from store.writer import Writer, _driver
 from tests.conftest import COLOURS, paint
 from tests.plain_user import as_plain_user
 
@@ -49,14 +48,18 @@ def reasons(report: IndexReport) -> dict[str, str]:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The files that the indexer opens, whole or only their heads."""
     opened: list[bytes] = []
-    for module, name in ((indexer.pipeline, "read_file"), (indexer.diff, "read_head")):
-        original = getattr(module, name)
+    read, read_head = DecodeProcess.read, indexer.diff.read_head
 
-        def counting(path: bytes, *rest: int, original: object = original) -> object:
-            opened.append(path)
-            return original(path, *rest)  # type: ignore[operator]
+    def counting_read(self: DecodeProcess, path: bytes) -> ReadFile:
+        opened.append(path)
+        return read(self, path)
 
-        monkeypatch.setattr(module, name, counting)
+    def counting_head(path: bytes, count: int) -> bytes:
+        opened.append(path)
+        return read_head(path, count)
+
+    monkeypatch.setattr(DecodeProcess, "read", counting_read)
+    monkeypatch.setattr(indexer.diff, "read_head", counting_head)
     return opened
 
 
@@ -190,7 +193,7 @@ def test_a_gone_file_is_counted_once_and_keeps_its_vector(indexed: glimpse.Libra
     assert counts(indexed.index([photos])) == {"gone": 1, "unchanged": 3}
     assert counts(indexed.index([photos])) == {"unchanged": 3}
     status = indexed.status()
-    assert (status.files, status.gone, status.contents, status.vectors) == (3, 1, 4, 4)
+    assert (status.files, status.gone, status.contents, status.spaces[0].vectors) == (3, 1, 4, 4)
 
 
 def test_a_gone_file_that_comes_back_elsewhere_later_is_moved(indexed: glimpse.Library, photos: Path) -> None:
@@ -207,7 +210,7 @@ def test_prune_frees_contents_and_vectors(indexed: glimpse.Library, photos: Path
     indexed.index([photos])
     assert indexed.prune() == 1
     status = indexed.status()
-    assert (status.files, status.gone, status.contents, status.vectors) == (3, 0, 3, 3)
+    assert (status.files, status.gone, status.contents, status.spaces[0].vectors) == (3, 0, 3, 3)
     assert ask(indexed, "SELECT count(*) FROM segments") == [(3,)]
     assert len(found(indexed)) == 3
 
@@ -643,14 +646,17 @@ def test_a_second_model_stands_beside_the_first(
     monkeypatch.setattr(encoders.registry, "load", lambda name, *_: models[name]())
     place, cache = indexed.settings.library, indexed.settings.cache
     with glimpse.Library(Settings(place, cache, "mirrored")) as second:
-        with pytest.raises(GlimpseError, match="were not indexed with the model 'mirrored' yet"):
+        with pytest.raises(GlimpseError, match=r"'mirrored'.*'fake'.*run: glimpse index --model mirrored"):
             second.search("red")
         assert counts(second.index()) == {"added": 4, "encoded": 4}
         assert second.search("red")[0].path == photos / "blue.png"
         status = second.status()
-        assert (status.contents, status.vectors, status.models) == (4, 4, ("fake", "mirrored"))
+        spaces = [(space.model, space.current, space.vectors, space.missing) for space in status.spaces]
+        assert (status.contents, spaces) == (4, [("fake", True, 4, 0), ("mirrored", False, 4, 0)])
     assert indexed.search("red")[0].path == photos / "red.png"
     with glimpse.Library(Settings(place, cache)) as current:
+        assert current.search("red")[0].path == photos / "red.png"
+        current.use_model("mirrored")
         assert current.search("red")[0].path == photos / "blue.png"
         assert counts(current.index()) == {"unchanged": 4}
 
@@ -662,7 +668,7 @@ def test_a_new_revision_of_a_model_encodes_everything_again(
     newer.space = Space(name="fake", revision="2", dim=3, shared_dim=3)
     monkeypatch.setattr(encoders.registry, "load", lambda *_: newer)
     with glimpse.Library(indexed.settings) as updated:
-        with pytest.raises(GlimpseError, match="this version of the model 'fake'"):
+        with pytest.raises(GlimpseError, match="this version of 'fake'"):
             updated.search("red")
         assert counts(updated.index()) == {"added": 4, "encoded": 4}
         assert updated.search("red")[0].path == photos / "red.png"
@@ -684,14 +690,17 @@ def test_a_single_file_that_is_deleted_is_gone(library: glimpse.Library, photos:
     assert counts(library.index()) == {"gone": 1, "unchanged": 1}
 
 
-def test_another_model_becomes_the_current_one_when_it_is_complete(
+def test_another_model_answers_once_it_is_complete_and_chosen(
     library: glimpse.Library, photos: Path, cache: Path
 ) -> None:
     library.index([photos])
     with glimpse.Library(Settings(library.settings.library, cache, model="builtin")) as other:
         assert other.index([photos], stop=lambda: True).interrupted
-        assert other.status().model == "fake"
+        with pytest.raises(GlimpseError, match=r"only 0 of 4 photos.*glimpse index --model builtin"):
+            other.use_model("builtin")
         other.index([photos])
+        assert other.status().model == "fake"
+        other.use_model("builtin")
         assert other.status().model == "builtin"
 
 
@@ -749,7 +758,8 @@ def test_nothing_looks_at_every_vector_for_every_file(indexed: glimpse.Library) 
     """A run over 80,000 photos would stand still for minutes before it began."""
     asked: list[str] = []
     with Writer(indexed.settings.library) as writer:
-        event.listen(writer._engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+        with writer._begin() as db:
+            _driver(db).set_trace_callback(asked.append)
         writer.known_files(writer.encoded_digests(1))
     queries = [sql for sql in asked if sql.startswith("SELECT")]
     assert len(queries) == 2

@@ -120,7 +120,7 @@ class FileLife(RuleBasedStateMachine):
         self.library.prune()
         self.ever = set(self.there.values())
         status = self.library.status()
-        assert (status.gone, status.contents, status.vectors) == (0, len(self.ever), len(self.ever))
+        assert (status.gone, status.contents, status.spaces[0].vectors) == (0, len(self.ever), len(self.ever))
         assert self.found() == self.there
         if not self.there:
             self.library.index([self.root])  # prune forgets a folder without files

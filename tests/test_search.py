@@ -18,7 +18,8 @@ from encoders.fake import FakeEncoder
 from search.compose import compose
 from search.engine import open_engine
 from search.grammar import parse_query, parse_term
-from store.writer import Taken, Writer
+from store.records import WHOLE, Taken
+from store.writer import Writer
 from tests.conftest import paint
 
 COLOURS = {
@@ -165,7 +166,7 @@ def crowd(tmp_path: Path) -> Iterator[tuple[Writer, Path]]:
     with Writer(tmp_path / "crowd") as library:
         root_id = library.add_root(b"/r", ())
         photos = [
-            Taken(root_id, f"{number}".encode(), stat, digest=number.to_bytes(16), size=(1, 1), vector=row)
+            Taken(root_id, f"{number}".encode(), stat, digest=number.to_bytes(16), size=(1, 1), vectors={WHOLE: row})
             for number, row in enumerate(rows)
         ]
         library.commit(library.add_space(FakeEncoder().space), photos)

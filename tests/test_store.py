@@ -16,14 +16,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 import glimpse
-import store.writer
+import store.batch
 from core.errors import LibraryBusyError, LibraryError
 from core.settings import Settings
 from core.types import FileStat, Space
 from store.names import DATABASE, NEWEST
 from store.reader import Reader
+from store.records import WHOLE, Taken
 from store.schema import metadata
-from store.writer import Taken, Writer
+from store.writer import Writer
 from tests.conftest import COLOURS, paint
 from tests.plain_user import as_plain_user
 
@@ -54,7 +55,7 @@ def taken(root_id: int, name: str, vector: tuple[float, float, float]) -> Taken:
     """Return a photo whose content is its name."""
     digest = hashlib.md5(name.encode()).digest()
     row = np.array(vector, dtype=np.float32)
-    return Taken(root_id, name.encode(), STAT, digest=digest, size=(4, 3), vector=row)
+    return Taken(root_id, name.encode(), STAT, digest=digest, size=(4, 3), vectors={WHOLE: row})
 
 
 def fill(writer: Writer, *batch: tuple[str, tuple[float, float, float]]) -> int:
@@ -74,10 +75,26 @@ def test_a_new_library_is_in_wal_mode_with_large_pages_and_a_version(writer: Wri
     assert ask(writer.folder, "SELECT version_num FROM alembic_version") == [(NEWEST,)]
 
 
+def foreign_keys(db: sa.Connection) -> set[tuple[object, ...]]:
+    """Return (table, column, target, target's column, on delete) of every foreign key."""
+    return {
+        (table, row[3], row[2], row[4], row[6])
+        for table in metadata.tables
+        for row in db.exec_driver_sql(f"PRAGMA foreign_key_list({table})")
+    }
+
+
 def test_the_migrations_make_what_the_schema_says(writer: Writer) -> None:
     engine = sa.create_engine(f"sqlite:///{writer.folder / DATABASE}")
     with engine.connect() as db:
-        assert compare_metadata(MigrationContext.configure(db, opts={"compare_type": True}), metadata) == []
+        context = MigrationContext.configure(db, opts={"compare_type": True})
+        # Foreign keys are compared below: SQLAlchemy does not see what a column added later does on delete.
+        assert [step for step in compare_metadata(context, metadata) if not step[0].endswith("_fk")] == []
+        migrated = foreign_keys(db)
+    fresh = sa.create_engine("sqlite://")
+    metadata.create_all(fresh)
+    with fresh.connect() as db:
+        assert migrated == foreign_keys(db)
     engine.dispose()
 
 
@@ -252,7 +269,7 @@ def test_a_commit_is_all_or_nothing(writer: Writer, monkeypatch: pytest.MonkeyPa
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.writer, "_write_files", fail)
+    monkeypatch.setattr(store.batch, "_write_files", fail)
     with pytest.raises(LibraryError, match="no space left"):
         fill(writer, ("second", (0, 1, 0)), ("third", (0, 0, 1)))
     for table in ("contents", "segments", "vectors", "files"):
@@ -313,9 +330,9 @@ def test_more_rows_than_sqlite_takes_variables(writer: Writer) -> None:
 def test_status_does_not_mind_files_that_vanish_while_it_counts(
     standing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = sum(path.stat().st_size for path in standing.iterdir())
-    listed = [*standing.iterdir(), standing / "vanished"]
-    monkeypatch.setattr(Path, "rglob", lambda *_: iter(listed))
+    expected = sum(path.stat().st_size for path in standing.rglob("*") if path.is_file())
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: [*glob(path, pattern), path / "vanished"])
     is_file = Path.is_file
     monkeypatch.setattr(Path, "is_file", lambda path: path.name == "vanished" or is_file(path))
     with Reader(standing) as reader:

@@ -17,8 +17,9 @@ from core.types import FileStat, Space, Vector, Vectors
 from encoders.base import unit
 from store.names import DATABASE
 from store.reader import Halves, Ids, Reader
+from store.records import WHOLE, Taken
 from store.vectors import FlatIndex, VectorIndex
-from store.writer import Taken, Writer
+from store.writer import Writer
 
 DIM = 16
 SPACE = Space(name="hand", revision="1", dim=DIM, shared_dim=DIM)
@@ -40,7 +41,7 @@ def fill(folder: Path, vectors: Vectors, name: str = "") -> None:
         batch = [
             Taken(
                 root_id, f"{number}{name}".encode(), FileStat(1, 1, number, 1),
-                digest=f"{number:08}{name:>8}".encode(), size=(1, 1), vector=vector,
+                digest=f"{number:08}{name:>8}".encode(), size=(1, 1), vectors={WHOLE: vector},
             )
             for number, vector in enumerate(vectors, start)
         ]  # fmt: skip
