@@ -30,7 +30,7 @@ Rows = npt.NDArray[np.floating[Any]]
 
 
 def features(corpus: list[Captioned], net: torch.nn.Module, fit: Fit) -> Rows:
-    pixels = [decode_photo(c.path.read_bytes(), c.path.name, ImageInput(IMAGE_SIZE, fit))[0] for c in corpus]
+    pixels = [decode_photo(c.path.read_bytes(), c.path.name, ImageInput(IMAGE_SIZE, fit)).frames[0] for c in corpus]
     x = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.inference_mode():
         parts = [net.forward_head(net.forward_features(x[i : i + 16]), pre_logits=True) for i in range(0, len(x), 16)]  # type: ignore[operator]

@@ -237,8 +237,8 @@ def _read(job: Job, want: ImageInput, encoded: set[bytes]) -> Read:
         file = read_file(job.full_path)
         if file.digest in encoded:
             return Read(job, file.stat, file.digest)
-        pixels, size = decode_photo(file.data, os.fsdecode(job.path), want)
-        return Read(job, file.stat, file.digest, pixels, size)
+        photo = decode_photo(file.data, os.fsdecode(job.path), want)
+        return Read(job, file.stat, file.digest, photo.frames[0], photo.size)
     except OSError as error:
         return Read(job, nothing, failure=(error.strerror or str(error)).lower(), retry=True)
     except MediaError as error:

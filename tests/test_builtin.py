@@ -28,7 +28,7 @@ SHARE = product.SEMANTIC_SHARE**0.5
 
 
 def pixels_of(data: bytes, encoder: Encoder) -> Pixels:
-    return decode_photo(data, "photo", encoder.image_input)[0]
+    return decode_photo(data, "photo", encoder.image_input).frames[0]
 
 
 @pytest.fixture(scope="module")
