@@ -5,36 +5,46 @@ from pathlib import PurePath
 HEAD_BYTES = 32
 """How many leading bytes `sniff` needs."""
 
-PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF")
-"""Pillow's names of the formats that are decoded; everything else stays shut."""
+PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "RAW")
+"""The formats that are decoded, by Pillow's names and one for all cameras' own; everything else stays shut."""
 
-PHOTO_EXTENSIONS = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif"]
+RAW_EXTENSIONS = frozenset(
+    [".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".raf", ".rw2", ".orf", ".pef", ".srw"]
+    + [".3fr", ".iiq", ".mef", ".mos", ".mrw", ".kdc", ".dcr", ".erf", ".x3f", ".raw", ".rwl"]
+)
+"""Most RAW files begin like a TIFF, whose reader would show their smallest preview: only the name tells them."""
+
+PHOTO_EXTENSIONS = RAW_EXTENSIONS | frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".bmp"]
+    + [".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif"]
 )
 """A file with such a name that is no photo is a failure worth telling."""
 
-_HEIC = (".heic", ".heif", ".hif")
-_RAW = (
-    ".dng",
-    ".cr2",
-    ".cr3",
-    ".crw",
-    ".nef",
-    ".nrw",
-    ".arw",
-    ".srf",
-    ".sr2",
-    ".raf",
-    ".rw2",
-    ".orf",
-    ".pef",
-    ".srw",
-)
-LATER_EXTENSIONS = {
-    **dict.fromkeys(_HEIC, "HEIC photos are not supported yet"),
-    **dict.fromkeys(_RAW, "RAW photos are not supported yet"),
+MOVIE_EXTENSIONS = frozenset([".mov", ".mp4", ".m4v", ".mp"])
+"""A file with such a name and the stem of a photo beside it may be the moving half of a Live or Motion Photo."""
+
+IGNORED_EXTENSIONS = frozenset([".aae"])
+"""Files beside photos that hold nothing to see and nothing to read: Apple's editing steps."""
+
+_STARTS = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"IIU\0": "RAW",  # Panasonic, Leica
+    b"IIRO": "RAW",  # Olympus, and the next two
+    b"IIRS": "RAW",
+    b"MMOR": "RAW",
+    b"FUJIFILMCCD-RAW": "RAW",
+    b"II\x1a\0\0\0HEAPCCDR": "RAW",  # Canon CRW
+    b"FOVb": "RAW",  # Sigma
+    b"\0MRM": "RAW",  # Minolta
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
 }
-"""Photos that this version cannot read; RAW must not reach the TIFF reader, which would see its preview."""
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 
 
 def extension(name: str | PurePath) -> str:
@@ -43,25 +53,36 @@ def extension(name: str | PurePath) -> str:
 
 
 def sniff(head: bytes) -> str | None:
-    """Return the format of the photo that begins with `head` (HEAD_BYTES of it), or None."""
-    if head.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
-    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "TIFF"
-    if head.startswith(b"BM") and head[6:10] == b"\0\0\0\0":
-        return "BMP"
-    if head[4:8] == b"ftyp" and any(brand in head[8:32] for brand in (b"avif", b"avis")):
+    """Return the format of the photo that begins with `head` (HEAD_BYTES of it), or None.
+
+    A RAW file that begins like a TIFF is a "TIFF" here: `photo_format` looks at the name, too.
+    """
+    if head[4:8] == b"ftyp":
+        return _sniff_boxes(head)
+    if head[:4] == b"RIFF":
+        return "WEBP" if head[8:12] == b"WEBP" else None
+    if head[:2] == b"BM":
+        return "BMP" if head[6:10] == b"\0\0\0\0" else None
+    if head.startswith(b"II*\0") and head[8:11] == b"CR\2":  # Canon CR2
+        return "RAW"
+    return next((kind for start, kind in _STARTS.items() if head.startswith(start)), None)
+
+
+def _sniff_boxes(head: bytes) -> str | None:
+    """Tell the photos among the files that are made of boxes, as films are: by their main and compatible brands."""
+    if head[8:12] == b"crx ":  # Canon CR3
+        return "RAW"
+    if any(brand in head[8:32] for brand in (b"avif", b"avis")):
         return "AVIF"
-    return None
+    return "HEIF" if head[8:12] in _HEIF_BRANDS else None
+
+
+def photo_format(head: bytes, name: str | PurePath) -> str | None:
+    """Return one of PHOTO_FORMATS, or None, for a file's first HEAD_BYTES and its name."""
+    kind = sniff(head)
+    return "RAW" if kind == "TIFF" and extension(name) in RAW_EXTENSIONS else kind
 
 
 def expected_photo(name: str | PurePath) -> bool:
     """Say whether a person would expect a photo behind this name."""
-    suffix = extension(name)
-    return suffix in PHOTO_EXTENSIONS or suffix in LATER_EXTENSIONS
+    return extension(name) in PHOTO_EXTENSIONS

@@ -5,13 +5,16 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageFile
 
 from core.errors import MediaError, TemporaryMediaError
-from core.types import Fit, ImageInput, Interpolation, Pixels
-from media.kinds import HEAD_BYTES, LATER_EXTENSIONS, PHOTO_FORMATS, extension, sniff
+from core.types import Fit, ImageInput, Pixels
+from media.heif import register_heif
+from media.kinds import HEAD_BYTES, PHOTO_FORMATS, photo_format, sniff
+from media.pixels import plain, shrunk, square
+from media.raw import Shown, show_raw
 
 # Pillow's own limit (179 megapixels) refuses phone photos of 200; ours below depend on the format.
 Image.MAX_IMAGE_PIXELS = None
@@ -20,81 +23,162 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 MEGAPIXELS_DRAFT = 2_000
 """Limit for JPEGs in one scan, which are decoded at a fraction of their size as they are read."""
 MEGAPIXELS_WHOLE = 200
-"""Limit for opaque 8-bit photos that have to be decoded whole: 4 bytes a pixel."""
+"""Limit for opaque 8-bit photos that have to be decoded whole, and JPEGs in several scans: up to 8 bytes a pixel."""
 MEGAPIXELS_COSTLY = 80
-"""Limit for those that take up to 12: transparency, 16 bits, JPEGs in several scans."""
+"""Limit for those that take up to 20: transparency, 16 bits, WebP, AVIF, HEIF, RAW without a preview."""
 
 DRAFT_FACTOR = 2
 DRAFT_MINIMUM = 512
-"""A JPEG is decoded at 2x the size wanted and never below 512 px: the DCT's own scaling is coarse."""
+"""A JPEG is decoded at 2x the size wanted and never below 512 px: the DCT's own scaling is coarse.
 
-WHITE = (255, 255, 255)
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_FILTERS = {
-    Interpolation.BICUBIC: Image.Resampling.BICUBIC,
-    Interpolation.BILINEAR: Image.Resampling.BILINEAR,
-}
-_KEEPS_SIDES = {Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM}
+A preview may come from a JPEG decoded at its very size: saving it as WebP loses more than that (docs/formats.md).
+"""
+PREVIEW_QUALITY = 80
+"""Of a WebP: about 30 KB at 512 px."""
+
+MIDDLE_FRAME_AT_MOST = 500
+MIDDLE_PIXELS_AT_MOST = 500_000_000
+"""Most frames, and most pixels of them, that are decoded on the way to the middle of an animation: 2 s or so."""
+_ANIMATED = ("GIF", "WEBP", "AVIF", "PNG")
+"""Pages of a TIFF, pictures of an MPO or HEIF are no animation."""
+
+CUT_SHORT = "the file is cut short"
+_SAYS_CUT_SHORT = ("truncated", "premature", "unexpected end of file")
 _ORIENTATION = 0x0112
-_SRGB = ImageCms.createProfile("sRGB")
 _JPEG = ("JPEG", "MPO")
 """An MPO is a JPEG with further ones behind it: depth, or the other eye."""
+
+_WHOLE = ("PNG", "GIF", "TIFF", "BMP")
+"""Formats whose decoders write straight into Pillow's own memory."""
 
 _BIG_PIXELS = 24_000_000
 _one_big_photo = threading.Lock()
 """Photos above _BIG_PIXELS decoded pixels take turns, so that memory does not grow with the threads."""
 
 
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo.
+
+    frames: pixels for the encoder, each of shape (size, size, 3): the first frame, and of an animation with more than
+    two frames the middle one as second; size: upright (width, height) of the original; preview: WebP bytes or None;
+    damaged: the file is cut short, and the rest of the picture is one colour.
+    """
+
+    frames: tuple[Pixels, ...]
+    size: tuple[int, int]
+    preview: bytes | None = None
+    damaged: bool = False
+
+
 def check_photo(data: bytes, name: str) -> str:
-    """Return the format of a photo's bytes; `name` only serves for the reason in the MediaError."""
-    kind = sniff(data[:HEAD_BYTES])
-    if kind is None or kind == "TIFF":
-        later = LATER_EXTENSIONS.get(extension(name))
-        if later:
-            raise MediaError(later)
+    """Return the format of a photo's bytes, one of PHOTO_FORMATS; `name` tells RAW from TIFF. Raises MediaError."""
+    kind = photo_format(data[:HEAD_BYTES], name)
     if kind is None:
         raise MediaError(f"not a photo in a known format ({', '.join(PHOTO_FORMATS)})")
     return kind
 
 
-def decode_photo(data: bytes, name: str, want: ImageInput) -> tuple[Pixels, tuple[int, int]]:
-    """Decode a photo into the square that an encoder wants.
+def decode_photo(data: bytes, name: str, want: ImageInput, preview: int = 0, salvage: bool = False) -> Photo:
+    """Decode a photo once, into the square that an encoder wants and a preview.
 
-    Returns the pixels, shape (want.size, want.size, 3), and the (width, height) of the upright photo.
-    Raises MediaError with the reason.
+    preview: longer side in px of an upright WebP, never larger than the photo; 0 makes none. salvage: take what there
+    is of a photo that is cut short; only in a process that decodes nothing else meanwhile, since Pillow's switch for it
+    is global. Raises MediaError with the reason.
     """
-    with _opened(data, name) as image:
-        small, full_size = _shrunk(image, want)
-    if want.fit is Fit.LETTERBOX:
-        small = ImageOps.pad(small, (want.size, want.size), color=(want.margin,) * 3)
-    return np.asarray(small, dtype=np.uint8), full_size
+    try:
+        return _decode(data, name, want, preview)
+    except MediaError as error:
+        # Of a HEIF it would make a black picture.
+        if not salvage or str(error) != CUT_SHORT or check_photo(data, name) == "HEIF":
+            raise
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        return replace(_decode(data, name, want, preview), damaged=True)
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def decode_preview(preview: bytes, want: ImageInput) -> Pixels:
+    """Return a stored preview's pixels for an encoder, shape (want.size, want.size, 3); raises MediaError."""
+    with _loaded(preview, "", want) as photo:
+        return square(photo.shrunk(want), want)
 
 
 def thumbnail(data: bytes, name: str, size: int) -> bytes:
-    """Return the photo as a WebP whose longer side is at most `size` px; raises MediaError."""
-    with _opened(data, name) as image:
-        small, _ = _shrunk(image, ImageInput(min(size, max(image.size)), Fit.LETTERBOX))
+    """Return the photo as an upright WebP whose longer side is at most `size` px; raises MediaError."""
+    with _loaded(data, name, ImageInput(size, Fit.LETTERBOX)) as photo:
+        return photo.preview(size)
+
+
+def _decode(data: bytes, name: str, want: ImageInput, preview: int) -> Photo:
+    with _loaded(data, name, want, preview) as photo:
+        small = photo.shrunk(want)
+        if ImageFile.LOAD_TRUNCATED_IMAGES and all(low == high for low, high in small.getextrema()):
+            raise MediaError(CUT_SHORT)  # before the first pixel
+        shown = photo.preview(preview) if preview else None
+        middle = photo.middle_frame(want)
+        frames = [small] if middle is None else [small, middle]
+        return Photo(tuple(square(frame, want) for frame in frames), photo.size, shown)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A photo whose pixels are there, perhaps at a fraction of its size.
+
+    pixels: as `plain` returns them; profile: ICC; orientation: EXIF's, of `pixels`; size: upright, of the original.
+    """
+
+    image: Image.Image
+    pixels: Image.Image
+    profile: bytes | None
+    orientation: int
+    size: tuple[int, int]
+
+    def shrunk(self, want: ImageInput) -> Image.Image:
+        return shrunk(self.pixels, want, self.profile, self.orientation)
+
+    def preview(self, size: int) -> bytes:
         out = io.BytesIO()
-        small.save(out, "WEBP", quality=80)
-    return out.getvalue()
+        small = self.shrunk(ImageInput(min(size, max(self.pixels.size)), Fit.LETTERBOX))
+        small.save(out, "WEBP", quality=PREVIEW_QUALITY)
+        return out.getvalue()
+
+    def middle_frame(self, want: ImageInput) -> Image.Image | None:
+        """Go on to the middle of an animation of more than two frames; a broken frame there costs only itself."""
+        try:
+            count = getattr(self.image, "n_frames", 1) if self.image.format in _ANIMATED else 1
+            if count <= 2:
+                return None
+            within = MIDDLE_PIXELS_AT_MOST // (self.image.size[0] * self.image.size[1])
+            self.image.seek(min(count // 2, MIDDLE_FRAME_AT_MOST, within))
+            self.image.load()
+            return shrunk(plain(self.image), want, self.profile, self.orientation)
+        except MemoryError:
+            raise
+        except Exception:
+            return None
 
 
 @contextlib.contextmanager
-def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
-    """Open a photo's header, hold it to the limits, and name every failure of the decoder."""
-    check_photo(data, name)
+def _loaded(data: bytes, name: str, want: ImageInput, preview: int = 0) -> Iterator[_Loaded]:
+    """Decode a photo, large enough for what is wanted of it, and name every failure of the decoder."""
+    kind = check_photo(data, name)
     try:
-        with Image.open(io.BytesIO(data), formats=PHOTO_FORMATS) as image:
-            _check_size(image, data)
-            yield image
+        with _opened(data, kind) as (image, raw):
+            full = image.size
+            if image.format in _JPEG:  # a HEIF's draft would be its thumbnail
+                side = max(full) if want.fit is Fit.LETTERBOX else min(full)
+                part = min(1.0, max(DRAFT_FACTOR * want.size, DRAFT_MINIMUM, preview) / side)
+                image.draft("RGB", (max(1, int(full[0] * part)), max(1, int(full[1] * part))))
+            big = image.size[0] * image.size[1] > _BIG_PIXELS
+            with _one_big_photo if big else contextlib.nullcontext():
+                image.load()
+                if image.format == "TIFF":
+                    full = image.size  # Pillow turns it upright while it loads it
+                orientation = raw.orientation if raw else _orientation(image)
+                size = raw.size if raw else (full[1], full[0]) if orientation >= 5 else full
+                yield _Loaded(image, plain(image), image.info.get("icc_profile"), orientation, size)
     except MediaError:
         raise
     except MemoryError as error:
@@ -103,14 +187,34 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
         raise MediaError(_reason(error)) from error
 
 
+@contextlib.contextmanager
+def _opened(data: bytes, kind: str) -> Iterator[tuple[Image.Image, Shown | None]]:
+    """Open a photo's header and hold it to the limits; of a RAW photo, open what there is to see."""
+    raw = show_raw(data, MEGAPIXELS_COSTLY) if kind == "RAW" else None
+    if raw and not isinstance(raw.picture, bytes):
+        yield Image.fromarray(raw.picture), raw
+        return
+    if raw:
+        data, kind = raw.picture, "JPEG"
+    elif kind == "RAW":  # the name of a RAW file, but LibRaw does not know it: perhaps a plain TIFF
+        kind = sniff(data[:HEAD_BYTES]) or kind
+    if kind == "RAW":
+        raise MediaError("a RAW photo of an unknown camera, or damaged")
+    if kind == "HEIF":
+        register_heif()
+    with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+        _check_size(image, data)
+        yield image, raw
+
+
 def _check_size(image: Image.Image, data: bytes) -> None:
     """Refuse a photo that would not fit into memory, from its header alone."""
     width, height = image.size
     if image.format in _JPEG:
-        limit = MEGAPIXELS_DRAFT if _in_one_scan(data) else MEGAPIXELS_COSTLY
+        limit = MEGAPIXELS_DRAFT if _in_one_scan(data) else MEGAPIXELS_WHOLE
     else:
-        cheap = image.mode in ("1", "L", "P", "RGB", "CMYK") and "transparency" not in image.info
-        limit = MEGAPIXELS_WHOLE if cheap else MEGAPIXELS_COSTLY
+        cheap = image.format in _WHOLE and image.mode in ("1", "L", "P", "RGB", "CMYK")
+        limit = MEGAPIXELS_WHOLE if cheap and "transparency" not in image.info else MEGAPIXELS_COSTLY
     if width * height > limit * 1_000_000:
         raise MediaError(f"{width} x {height} pixels are more than the limit of {limit} megapixels")
 
@@ -128,103 +232,20 @@ def _in_one_scan(jpeg: bytes) -> bool:
     return False
 
 
-def _shrunk(image: Image.Image, want: ImageInput) -> tuple[Image.Image, tuple[int, int]]:
-    """Shrink (or grow) to the square that is wanted, or to that longer side for a letterbox; upright, over white.
-
-    Shrinking comes first: it makes turning and colour work cheap. Returns also the upright size of the original.
-    """
-    full = image.size
-    side = max(full) if want.fit is Fit.LETTERBOX else min(full)
-    draft = min(1.0, max(DRAFT_FACTOR * want.size, DRAFT_MINIMUM) / side)
-    image.draft("RGB", (max(1, int(full[0] * draft)), max(1, int(full[1] * draft))))
-    with _one_big_photo if image.size[0] * image.size[1] > _BIG_PIXELS else contextlib.nullcontext():
-        image.load()
-        if image.format not in _JPEG:
-            full = image.size  # Pillow turns a TIFF upright while it loads it
-        size, part = _target(image.size, want.fit, want.size)
-        small = _plain(image).resize(size, _FILTERS[want.interpolation], part, reducing_gap=3.0)
-    small = _srgb(small, image.info.get("icc_profile"))
-    turn = _TRANSPOSE.get(_orientation(image))
-    if turn is not None:
-        small = small.transpose(turn)
-    swapped = turn is not None and turn not in _KEEPS_SIDES
-    return _over_white(small), (full[1], full[0]) if swapped else full
-
-
-def _target(
-    size: tuple[int, int], fit: Fit, wanted: int
-) -> tuple[tuple[int, int], tuple[float, float, float, float] | None]:
-    """Return the size to shrink to, and the part (left, top, right, bottom) of the photo to take, None for all."""
-    width, height = size
-    if fit is Fit.LETTERBOX:
-        scale = wanted / max(size)
-        return (max(1, round(width * scale)), max(1, round(height * scale))), None
-    if fit is Fit.SQUASH:
-        return (wanted, wanted), None
-    # As torchvision does it, to the pixel: shrink the short side to `wanted`, then cut whole pixels off the long one.
-    whole = [wanted if side == min(size) else int(wanted * side / min(size)) for side in size]
-    left, top = (round((shrunk - wanted) / 2) * side / shrunk for shrunk, side in zip(whole, size, strict=True))
-    across, down = (wanted * side / shrunk for shrunk, side in zip(whole, size, strict=True))
-    return (wanted, wanted), (left, top, min(left + across, width), min(top + down, height))
-
-
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 where there is none or the EXIF is damaged (after load: PNG has it last)."""
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
+        orientation = int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged metadata must not cost the photo
         return 1
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    """Return the image in a mode that can be resized: L, RGB, LA, RGBA, or CMYK, whose profile comes later."""
-    if image.mode in ("1", "L", "RGB") and "transparency" in image.info:
-        return image.convert("RGBA")
-    if image.mode in ("L", "RGB", "LA", "RGBA", "CMYK"):
-        return image
-    if image.mode in ("P", "PA"):
-        return image.convert("RGBA" if "transparency" in image.info or image.mode == "PA" else "RGB")
-    if image.mode.startswith(("I", "F")):
-        # convert("L") would clip 16 bits to white. In place: these are large.
-        values = np.array(image, dtype=np.float32)
-        np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
-        values *= 255.0 / (65535.0 if image.mode.startswith("I") else max(float(values.max()), 1.0))
-        return Image.fromarray(values.clip(0, 255, out=values).astype(np.uint8))
-    return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert from the photo's own colours (Display-P3, Adobe RGB, a printer's CMYK); a broken profile is ignored."""
-    if not profile or image.mode not in ("RGB", "RGBA", "CMYK"):
-        return image
-    try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(own):
-            return image
-        alpha = image.getchannel("A") if image.mode == "RGBA" else None
-        plain = image.convert("RGB") if alpha else image
-        turned = ImageCms.profileToProfile(plain, own, _SRGB, outputMode="RGB")
-        if turned is not None and alpha:
-            turned.putalpha(alpha)
-        return turned or image
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image
-
-
-def _over_white(image: Image.Image) -> Image.Image:
-    """Return RGB, with what shows through filled white, as on paper."""
-    if image.mode in ("LA", "RGBA"):
-        image = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, (*WHITE, 255))
-        image = Image.alpha_composite(paper, image)
-    return image.convert("RGB")
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _reason(error: Exception) -> str:
     """Say in a person's words why a decoder failed."""
-    text = str(error).strip() or type(error).__name__
-    if "truncated" in text.lower() or "premature" in text.lower() or isinstance(error, EOFError):
-        return "the file is cut short"
+    text = " ".join(str(error).split()) or type(error).__name__
+    if any(word in text.lower() for word in _SAYS_CUT_SHORT) or isinstance(error, EOFError):
+        return CUT_SHORT
     if "cannot identify image file" in text:
         return "damaged: its header cannot be read"
-    return f"damaged: {' '.join(text.split())}"
+    return f"damaged: {text}"

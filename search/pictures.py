@@ -24,7 +24,7 @@ def read_query(path: Path) -> FileBytes:
 def encode_photo(file: FileBytes, path: Path, encoder: Encoder) -> Vector:
     """Return the unit vector of a picture, shape (dim,); raises QueryError."""
     try:
-        pixels, _ = decode_photo(file.data, path.name, encoder.image_input)
+        pixels = decode_photo(file.data, path.name, encoder.image_input).frames[0]
     except MediaError as error:
         raise QueryError(f"{path} cannot be used as a picture: {error}") from error
     row: Vector = encoder.encode_images(pixels[None])[0]

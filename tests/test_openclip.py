@@ -108,7 +108,7 @@ def own_vectors(open_clip: Any, folder: Path) -> tuple[Vectors, Vectors]:
 
 
 def our_vectors(encoder: OpenClipEncoder) -> tuple[Vectors, Vectors]:
-    pixels = [decode_photo(path.read_bytes(), path.name, encoder.image_input)[0] for path in photos()]
+    pixels = [decode_photo(path.read_bytes(), path.name, encoder.image_input).frames[0] for path in photos()]
     return encoder.encode_images(np.stack(pixels)), encoder.encode_texts(TEXTS)
 
 
@@ -187,7 +187,7 @@ def test_pixels_equal_those_of_open_clip(
     settings = {"size": 64, "mean": (0.0,) * 3, "std": (1.0,) * 3, "interpolation": interpolation}
     expected = image_transform_v2(PreprocessCfg(resize_mode=mode, **settings), is_train=False)(photo)
     want = ImageInput(64, openclip._FITS[mode], Interpolation(interpolation), 0)
-    got, _ = decode_photo((tmp_path / "photo.png").read_bytes(), "photo.png", want)
+    got = decode_photo((tmp_path / "photo.png").read_bytes(), "photo.png", want).frames[0]
     difference = np.abs(got.transpose(2, 0, 1) / 255 - expected.numpy())
     assert difference.mean() < (0.002 if mode != "longest" else 0.03)  # an odd margin moves the photo by a pixel
 

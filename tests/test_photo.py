@@ -6,7 +6,6 @@ import struct
 import subprocess
 import sys
 import time
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,67 +15,40 @@ from PIL import Image, ImageOps
 
 from core.errors import MediaError
 from core.types import Fit, ImageInput, Pixels
-from media.photo import check_photo, decode_photo, thumbnail
+from media.photo import Photo, check_photo, decode_photo, thumbnail
 from tests.conftest import DEMO, ROOT
+from tests.samples import (
+    BLACK,
+    BLUE,
+    GREEN,
+    OPTIONS,
+    RED,
+    STORED,
+    WHITE,
+    T,
+    chunk,
+    jpeg_claiming,
+    noise,
+    png,
+    saved,
+    scene,
+    with_orientation,
+)
 
 # The product ignores Pillow's remarks itself, but pytest's "error" comes before what a module sets.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
-FORMATS = {
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "PNG": {},
-    "WEBP": {"lossless": True},
-    "GIF": {},
-    "TIFF": {},
-    "BMP": {},
-    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
-}
-RED, GREEN, BLUE, YELLOW, BLACK, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 0, 0), (255,) * 3
-T = Image.Transpose
-STORED = {  # how an upright photo lies in the file for each EXIF orientation
-    1: None,
-    2: T.FLIP_LEFT_RIGHT,
-    3: T.ROTATE_180,
-    4: T.FLIP_TOP_BOTTOM,
-    5: T.TRANSPOSE,
-    6: T.ROTATE_90,
-    7: T.TRANSVERSE,
-    8: T.ROTATE_270,
-}
+FORMATS = [*OPTIONS]
 LETTERBOX = ImageInput(64, Fit.LETTERBOX)
 FITS = [ImageInput(64, fit) for fit in Fit]
 
 
-def scene(size: tuple[int, int] = (96, 64)) -> Image.Image:
-    """A photo whose four quarters differ."""
-    image = Image.new("RGB", size, RED)
-    half = size[0] // 2, size[1] // 2
-    image.paste(GREEN, (half[0], 0, size[0], half[1]))
-    image.paste(BLUE, (0, half[1], half[0], size[1]))
-    image.paste(YELLOW, (*half, *size))
-    return image
-
-
-def noise(size: tuple[int, int] = (128, 96)) -> Image.Image:
-    values = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    return Image.fromarray(values)
-
-
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **{**FORMATS.get(kind, {}), **options})  # type: ignore[arg-type]
-    return out.getvalue()
-
-
-def with_orientation(image: Image.Image, kind: str, orientation: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    turn = STORED[orientation]
-    return saved(image if turn is None else image.transpose(turn), kind, exif=exif)
+def both(photo: Photo) -> tuple[Pixels, tuple[int, int]]:
+    return photo.frames[0], photo.size
 
 
 def decoded(data: bytes, want: ImageInput = LETTERBOX) -> Pixels:
-    return decode_photo(data, "photo", want)[0]
+    return decode_photo(data, "photo", want).frames[0]
 
 
 def far(a: Pixels, b: Pixels) -> float:
@@ -86,24 +58,6 @@ def far(a: Pixels, b: Pixels) -> float:
 
 def psnr(a: Pixels, b: Pixels) -> float:
     return float(10 * np.log10(255**2 / np.square(a.astype(float) - b.astype(float)).mean()))
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    chunks = chunk(b"IHDR", header), *extra, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def jpeg_claiming(width: int, height: int, *, progressive: bool) -> bytes:
-    """A small JPEG whose header says it is large."""
-    data = bytearray(saved(scene(), "JPEG", progressive=progressive))
-    start = data.index(b"\xff\xc2" if progressive else b"\xff\xc0") + 5
-    data[start : start + 4] = struct.pack(">HH", height, width)
-    return bytes(data)
 
 
 def reason(data: bytes, name: str = "photo.jpg") -> str:
@@ -126,7 +80,7 @@ def reason(data: bytes, name: str = "photo.jpg") -> str:
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.TIF", "a.txt", "no extension", ".hidden"])
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_content_decides_whatever_the_name(kind: str, name: str) -> None:
-    pixels, size = decode_photo(saved(scene(), kind), name, LETTERBOX)
+    pixels, size = both(decode_photo(saved(scene(), kind), name, LETTERBOX))
     assert size == (96, 64)
     assert pixels.shape == (64, 64, 3)
     assert pixels.dtype == np.uint8
@@ -136,7 +90,7 @@ def test_the_content_decides_whatever_the_name(kind: str, name: str) -> None:
 @pytest.mark.parametrize("name", ["a.heic", "a.dng"])
 @pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "TIFF"])
 def test_a_photo_under_the_name_of_a_later_format_is_read(kind: str, name: str) -> None:
-    assert decode_photo(saved(scene(), kind), name, LETTERBOX)[1] == (96, 64)
+    assert decode_photo(saved(scene(), kind), name, LETTERBOX).size == (96, 64)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -188,7 +142,7 @@ def test_what_is_no_photo_is_refused_before_it_reaches_a_decoder(data: bytes) ->
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_every_orientation_gives_the_upright_photo(kind: str, orientation: int, want: ImageInput) -> None:
-    pixels, size = decode_photo(with_orientation(scene(), kind, orientation), "photo", want)
+    pixels, size = both(decode_photo(with_orientation(scene(), kind, orientation), "photo", want))
     assert size == (96, 64)
     assert far(pixels, decoded(saved(scene(), "PNG"), want)) < 3
 
@@ -196,14 +150,14 @@ def test_every_orientation_gives_the_upright_photo(kind: str, orientation: int, 
 @pytest.mark.parametrize("orientation", STORED)
 def test_a_large_jpeg_is_upright_and_keeps_its_full_size(orientation: int) -> None:
     data = with_orientation(scene((2400, 1600)), "JPEG", orientation)
-    pixels, size = decode_photo(data, "photo", LETTERBOX)
+    pixels, size = both(decode_photo(data, "photo", LETTERBOX))
     assert size == (2400, 1600)
     assert far(pixels, decoded(saved(scene((2400, 1600)), "PNG"))) < 3
 
 
 def test_an_mpo_keeps_its_full_size() -> None:
     data = saved(scene((2400, 1600)), "MPO", save_all=True, append_images=[noise()])
-    pixels, size = decode_photo(data, "photo", LETTERBOX)
+    pixels, size = both(decode_photo(data, "photo", LETTERBOX))
     assert size == (2400, 1600)
     assert far(pixels, decoded(saved(scene(), "PNG"))) < 4
 
@@ -233,7 +187,7 @@ DAMAGED_EXIF = {
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("body", DAMAGED_EXIF.values(), ids=DAMAGED_EXIF)
 def test_damaged_exif_does_not_cost_the_photo(body: bytes, kind: str) -> None:
-    pixels, size = decode_photo(saved(scene(), kind, exif=b"Exif\0\0" + body), "photo", LETTERBOX)
+    pixels, size = both(decode_photo(saved(scene(), kind, exif=b"Exif\0\0" + body), "photo", LETTERBOX))
     assert size == (96, 64)
     assert far(pixels, decoded(saved(scene(), "PNG"))) < 3
 
@@ -425,7 +379,7 @@ def test_a_small_photo_is_enlarged() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 2000), (2000, 1), (2, 3), (1, 65_000)])
 def test_no_photo_is_too_thin(size: tuple[int, int], want: ImageInput) -> None:
     started = time.perf_counter()
-    pixels, full = decode_photo(saved(Image.new("RGB", size, RED), "PNG"), "thin", want)
+    pixels, full = both(decode_photo(saved(Image.new("RGB", size, RED), "PNG"), "thin", want))
     assert full == size
     assert pixels.shape == (64, 64, 3)
     assert (pixels == RED).all(axis=-1).any()
@@ -447,7 +401,7 @@ def test_decoding_at_a_fraction_equals_decoding_whole(want: ImageInput) -> None:
         data = saved(coffee.resize((4000, 3000), Image.Resampling.BICUBIC), "JPEG")
     with Image.open(io.BytesIO(data)) as image:
         whole = image.convert("RGB")
-    pixels, size = decode_photo(data, "coffee.jpg", want)
+    pixels, size = both(decode_photo(data, "coffee.jpg", want))
     square = {
         Fit.LETTERBOX: lambda: ImageOps.pad(whole, (want.size,) * 2, Image.Resampling.BICUBIC, color=WHITE),
         # as torchvision's Resize and CenterCrop do it: 85 x 64 px, of which 10 on the left and 11 on the right go
@@ -480,7 +434,7 @@ def test_a_bomb_is_refused_by_its_header(data: bytes, limit: str) -> None:
 
 def test_200_megapixels_of_a_phone_are_not_too_many() -> None:
     data = saved(Image.new("L", (16_384, 12_288), 99), "JPEG")
-    pixels, size = decode_photo(data, "phone.jpg", LETTERBOX)
+    pixels, size = both(decode_photo(data, "phone.jpg", LETTERBOX))
     assert size == (16_384, 12_288)
     assert (pixels[16:48] == 99).all()
 
@@ -619,14 +573,14 @@ def profile_with_red_and_green_exchanged() -> bytes:
 def test_colours_of_another_profile_become_srgb(mode: str) -> None:
     out = io.BytesIO()
     Image.new(mode, (64, 64), "red").save(out, "PNG", icc_profile=profile_with_red_and_green_exchanged())
-    pixels, _ = decode_photo(out.getvalue(), "wide.png", ImageInput(8, Fit.SQUASH))
+    pixels, _ = both(decode_photo(out.getvalue(), "wide.png", ImageInput(8, Fit.SQUASH)))
     assert np.abs(pixels[4, 4].astype(int) - (0, 255, 0)).max() < 12
 
 
 def test_a_broken_profile_is_ignored() -> None:
     out = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(out, "PNG", icc_profile=b"no profile at all")
-    pixels, _ = decode_photo(out.getvalue(), "odd.png", ImageInput(8, Fit.SQUASH))
+    pixels, _ = both(decode_photo(out.getvalue(), "odd.png", ImageInput(8, Fit.SQUASH)))
     assert tuple(pixels[4, 4]) == (255, 0, 0)
 
 

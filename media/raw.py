@@ -1,0 +1,78 @@
+"""Show RAW photos: the preview that the camera made, else the sensor's own pixels at half their size."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from core.errors import MediaError
+from core.types import Pixels
+
+SMALLEST_PREVIEW = 256
+"""A preview whose shorter side, in px, is less than this is passed over: encoders would see it enlarged."""
+_TURNS = (1, 2, 4, 3, 5, 8, 6, 7)
+"""EXIF orientation for LibRaw's flip: bit 0 mirrors left and right, bit 1 top and bottom, bit 2 exchanges the axes."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What there is to see of a RAW photo.
+
+    picture: a JPEG, or pixels; orientation: EXIF's number of how to turn it; size: upright (width, height) of the RAW.
+    """
+
+    picture: bytes | Pixels
+    orientation: int
+    size: tuple[int, int]
+
+
+def show_raw(data: bytes, megapixels: int) -> Shown | None:
+    """Return the preview of a RAW photo or, where it has none, its sensor's pixels; None where LibRaw knows it not.
+
+    megapixels: the limit for a sensor whose own pixels are needed. Raises MediaError, MemoryError.
+    """
+    import rawpy
+
+    try:
+        with rawpy.imread(io.BytesIO(data)) as raw:
+            width, height = raw.sizes.width, raw.sizes.height
+            size = (height, width) if raw.sizes.flip & 4 else (width, height)
+            found = _preview(raw)
+            if found is not None:
+                return Shown(*found, size)
+            if width * height > megapixels * 1_000_000:
+                raise MediaError(f"no preview, and {width} x {height} pixels are more than {megapixels} megapixels")
+            # LibRaw turns it upright. The camera's white balance is what its owner saw.
+            return Shown(raw.postprocess(half_size=True, use_camera_wb=True).squeeze(), 1, size)
+    except rawpy.LibRawFileUnsupportedError:
+        return None
+    except rawpy.LibRawUnsufficientMemoryError as error:
+        raise MemoryError from error
+    except rawpy.LibRawIOError as error:  # all its input is in memory
+        raise MediaError("the file is cut short") from error
+    except rawpy.LibRawError as error:
+        reason = error.args[0] if error.args else type(error).__name__
+        raise MediaError(f"damaged: {reason.decode() if isinstance(reason, bytes) else reason}") from error
+
+
+def _preview(raw: Any) -> tuple[bytes | Pixels, int] | None:
+    """Return the largest preview and its orientation, or None where there is none that is large enough."""
+    import rawpy
+
+    turn = _TURNS[raw.sizes.flip & 7]
+    try:
+        thumb = raw.extract_thumb()
+        if thumb.format is rawpy.ThumbFormat.BITMAP:
+            pixels = np.squeeze(thumb.data)
+            return (pixels, turn) if min(pixels.shape[:2]) >= SMALLEST_PREVIEW else None
+        with Image.open(io.BytesIO(thumb.data), formats=("JPEG",)) as image:
+            # Of its own, or written into it by LibRaw; EXIF without it says nothing about how the camera was held.
+            own = image.getexif().get(0x0112)
+            turn = own if own in _TURNS else turn
+            return (thumb.data, turn) if min(image.size) >= SMALLEST_PREVIEW else None
+    except rawpy.LibRawUnsufficientMemoryError:
+        raise
+    except Exception:  # none, of an unknown kind, or damaged: the sensor's pixels are still there
+        return None
