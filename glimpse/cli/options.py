@@ -54,6 +54,7 @@ def hits_options(command: F) -> F:
             click.option("--paths", is_flag=True, help="Print bare paths."),
             click.option("-0", "--null", is_flag=True, help="Print bare paths, each ended by NUL, for xargs -0."),
             json_option,
+            click.option("--preview", is_flag=True, help="Draw the photos in the terminal."),
             click.option(
                 "--sheet",
                 metavar="FILE.html",

@@ -35,6 +35,7 @@ def search(
     Examples:
       glimpse search 'a dog on the beach'
       glimpse search beach.jpg --minus day --plus 2:night
+      glimpse search 'birthday cake' --preview
       glimpse search cat -0 | xargs -0 cp -t cats/
     """
     from glimpse.api import Library
@@ -52,11 +53,21 @@ def note_stage(progress: "Progress") -> None:
     render.note(f"{progress.stage} ...")
 
 
-def show(hits: "list[Hit]", title: str, paths: bool, null: bool, json_: bool, sheet: Path | None, open_: bool) -> int:
+def show(
+    hits: "list[Hit]",
+    title: str,
+    paths: bool,
+    null: bool,
+    json_: bool,
+    preview: bool,
+    sheet: Path | None,
+    open_: bool,
+) -> int:
     """Print hits in the form that was asked for and write the sheet; returns the exit code."""
     from glimpse import render
 
-    for hit in hits:
+    drawn = preview and _draw(hits, for_programs=json_ or paths or null)
+    for hit in () if drawn else hits:
         if json_:
             render.emit(render.hit_json(hit))
         elif paths or null:
@@ -70,3 +81,15 @@ def show(hits: "list[Hit]", title: str, paths: bool, null: bool, json_: bool, sh
     if not hits:
         render.note("nothing found")
     return 0 if hits else 1
+
+
+def _draw(hits: "list[Hit]", for_programs: bool) -> bool:
+    """Draw hits in the terminal; says on stderr why not, and returns false, where that cannot be."""
+    from glimpse import render
+    from glimpse.terminal import can_draw, draw
+
+    if for_programs or not can_draw():
+        render.note("no pictures: --preview draws in a terminal, and not with --json, --paths or -0")
+        return False
+    draw(hits)
+    return True
