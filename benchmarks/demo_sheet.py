@@ -30,7 +30,7 @@ def main() -> None:
         library.index([data_path("demo")])
         results = [(query, library.search(query, 4)) for query in QUERIES]
         results.append(("photos like cat.png", library.similar(data_path("demo", "cat.png"), 4)))
-        show_sheet(results, Path(sys.argv[1]), open_=False)
+        show_sheet(results, library.preview, Path(sys.argv[1]), open_=False)
 
 
 if __name__ == "__main__":

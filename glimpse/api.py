@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 FilePath = str | os.PathLike[str]
 PREVIEW_SIZE = 512
+"""Longer side in px of a preview that is made where none are stored."""
 
 
 def open(directory: FilePath | None = None, model: str | None = None) -> "Library":  # noqa: A001
@@ -121,10 +122,10 @@ class Library:
             photo, self._image_mean(encoder.space), k
         )
 
-    def preview(self, hit: Hit, size: int = PREVIEW_SIZE) -> bytes:
-        """Return a small picture of a hit, WebP: the stored one, or else one made from the photo.
+    def preview(self, hit: Hit) -> bytes:
+        """Return a small picture of a hit, WebP: the stored one, or else one made from the photo, which is kept.
 
-        size: the longer side of one that has to be made, px. Raises MediaError where there is neither.
+        Raises MediaError where there is neither.
         """
         from media.files import read_file
         from media.photo import thumbnail
@@ -138,9 +139,9 @@ class Library:
         if kept is not None:
             return kept
         file = read_file(str(hit.path))
-        made = thumbnail(file.data, hit.path.name, self.settings.preview or size)
+        made = thumbnail(file.data, hit.path.name, self.settings.preview or PREVIEW_SIZE)
         if self.settings.preview and file.digest == digest:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # a read-only disk: made again next time
                 previews.write(digest, made)
         return made
 
@@ -204,9 +205,7 @@ class Library:
 
     def _must_exist(self) -> None:
         if not self.exists():
-            raise LibraryError(
-                f"there is no library in {self.settings.library}; make one with: glimpse index FOLDER"
-            )
+            raise LibraryError(f"there is no library in {self.settings.library}; make one with: glimpse index FOLDER")
 
     def _model(self) -> str | None:
         """Return the model that was asked for, or else the library's own, if there is one."""

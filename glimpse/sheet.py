@@ -5,16 +5,15 @@ import html
 import os
 import tempfile
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.errors import GlimpseError, MediaError
 from core.types import Hit
 from glimpse.render import note, printable
-from media.files import read_file
-from media.photo import thumbnail
 
-THUMBNAIL = 320
+PictureOf = Callable[[Hit], bytes]
+"""Returns a small picture of a hit, WebP; raises MediaError."""
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title} - Glimpse</title>
@@ -35,7 +34,9 @@ b {{ font-variant-numeric: tabular-nums; }}
 """
 
 
-def show_sheet(results: Sequence[tuple[str, Sequence[Hit]]], path: Path | None, open_: bool) -> None:
+def show_sheet(
+    results: Sequence[tuple[str, Sequence[Hit]]], picture_of: PictureOf, path: Path | None, open_: bool
+) -> None:
     """Write a page with one section per query, to `path` or a temporary file, and open it if that is wanted."""
     if path is None:
         path = Path(tempfile.mkdtemp(prefix="glimpse-")) / "results.html"
@@ -43,7 +44,7 @@ def show_sheet(results: Sequence[tuple[str, Sequence[Hit]]], path: Path | None, 
         raise GlimpseError(f"the page {path} must be called something.html, so that it cannot overwrite a photo")
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.write_text(page(results), encoding="utf-8")
+        scratch.write_text(page(results, picture_of), encoding="utf-8")
         scratch.replace(path)
     except OSError as error:
         scratch.unlink(missing_ok=True)
@@ -53,22 +54,24 @@ def show_sheet(results: Sequence[tuple[str, Sequence[Hit]]], path: Path | None, 
         note("no browser could be started; open the page by hand")
 
 
-def page(results: Sequence[tuple[str, Sequence[Hit]]]) -> str:
+def page(results: Sequence[tuple[str, Sequence[Hit]]], picture_of: PictureOf) -> str:
     """Return the page; it needs no other file."""
     title = html.escape(", ".join(query for query, _ in results))
-    return _PAGE.format(title=_clean(title), sections="\n".join(_section(query, hits) for query, hits in results))
+    return _PAGE.format(
+        title=_clean(title), sections="\n".join(_section(query, hits, picture_of) for query, hits in results)
+    )
 
 
-def _section(query: str, hits: Sequence[Hit]) -> str:
-    figures = "".join(_figure(hit) for hit in hits) or '<p class="none">nothing found</p>'
+def _section(query: str, hits: Sequence[Hit], picture_of: PictureOf) -> str:
+    figures = "".join(_figure(hit, picture_of) for hit in hits) or '<p class="none">nothing found</p>'
     return f'<h2>{_clean(html.escape(query))}</h2><div class="hits">{figures}</div>'
 
 
-def _figure(hit: Hit) -> str:
+def _figure(hit: Hit, picture_of: PictureOf) -> str:
     name = _clean(html.escape(printable(hit.path)))
     short = _clean(html.escape(printable(Path(hit.path.name))))
     try:
-        picture = base64.b64encode(thumbnail(read_file(str(hit.path)).data, hit.path.name, THUMBNAIL)).decode()
+        picture = base64.b64encode(picture_of(hit)).decode()
         shown = f'<img alt="{short}" src="data:image/webp;base64,{picture}">'
     except MediaError as error:
         shown = f'<span class="none">{html.escape(str(error))}</span>'

@@ -15,7 +15,7 @@ import struct
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,14 +23,12 @@ from typing import TYPE_CHECKING, Any
 from core.errors import MediaError
 from core.types import Hit
 from glimpse.render import emit, printable
-from media.files import read_file
-from media.photo import thumbnail
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-THUMBNAIL = 512
-"""Longer side in px of the picture that is scaled to the terminal's cells."""
+PictureOf = Callable[[Hit], bytes]
+"""Returns a small picture of a hit, WebP; raises MediaError."""
 ROWS, COLUMNS, GAP = 10, 25, 2
 """A picture is at most ROWS high; as many stand side by side as are COLUMNS wide, GAP apart."""
 ANSWER_SECONDS = 0.5
@@ -53,25 +51,21 @@ def can_draw() -> bool:
     return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def draw(hits: Sequence[Hit]) -> None:
+def draw(hits: Sequence[Hit], picture_of: PictureOf) -> None:
     """Show hits on stdout as a grid of pictures, each with its score, name and folder; call only if `can_draw()`."""
     drawing, cell = _terminal(os.environ)
-    easel = _Easel(drawing, cell, shutil.get_terminal_size().columns)
+    easel = _Easel(drawing, cell, shutil.get_terminal_size().columns, picture_of)
     for start in range(0, len(hits), easel.across):  # row by row: the first ones appear while others are decoded
         emit(easel.row(hits[start : start + easel.across]), end="")
-
-
-def picture_of(hit: Hit) -> bytes:
-    """Return a small picture of a hit, as WebP; raises MediaError."""
-    return thumbnail(read_file(str(hit.path)).data, hit.path.name, THUMBNAIL)
 
 
 class _Easel:
     """Draws rows of hits for one terminal. cell: its (width, height) in px, None where unknown."""
 
-    def __init__(self, drawing: Drawing, cell: tuple[int, int] | None, width: int) -> None:
+    def __init__(self, drawing: Drawing, cell: tuple[int, int] | None, width: int, picture_of: PictureOf) -> None:
         from rich.console import Console
 
+        self._picture_of = picture_of
         self.across = max(1, (width + GAP) // (COLUMNS + GAP))
         self._box = (width - GAP * (self.across - 1)) // self.across
         # Kitty's protocol says by colour which picture a cell belongs to: it needs all 16 million of them.
@@ -112,7 +106,7 @@ class _Easel:
         more = f"  (+{len(hit.also)} more)" if hit.also else ""
         caption = Text.assemble((f"{hit.score:.3f}  {name}", "bold"), f"{more}\n{folder}", overflow="fold")
         try:
-            picture = self._picture(io.BytesIO(picture_of(hit)), width="auto", height="auto")
+            picture = self._picture(io.BytesIO(self._picture_of(hit)), width="auto", height="auto")
         except MediaError as error:
             return Group(Text(f"no picture: {error}", style="italic"), caption)
         return Group(_Framed(picture, self._box), caption)

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import xxhash
-from media.sidecar import sidecars_of
 
 from core.types import FileStat, StopRequested
 from indexer.pairs import companions
 from indexer.scan import Scan
 from media.files import read_head
 from media.kinds import HEAD_BYTES, expected_photo, sniff
+from media.sidecar import sidecars_of
 from store.records import KnownFile, Taken
 
 Key = tuple[int, bytes]
@@ -109,12 +109,10 @@ def diff(
             if stop():
                 return plan
             before = known.get((scan.root_id, path))
-            if path in belongs:
-                _plan_companion(
-                    plan, scan, path, stat, before, known.get((scan.root_id, belongs[path])), belongs[path]
-                )
-            else:
+            if path not in belongs:
                 _plan_file(plan, scan, path, stat, before, beside)
+            elif not _belongs(stat, before, known.get((scan.root_id, belongs[path]))):
+                plan.companions.append((Job(scan.root_id, scan.root, path, stat, before), belongs[path]))
         for path, stat in scan.odd.items():
             before = known.get((scan.root_id, path))
             row = Taken(scan.root_id, path, stat, before.id if before else None, failure="not a regular file")
@@ -180,7 +178,7 @@ def _sidecars(path: bytes, beside: Beside) -> tuple[tuple[bytes, ...], str | Non
     if not there or not names:
         return (), None
     stats = [(sidecar, *there[sidecar][:2]) for sidecar in names]
-    return tuple(os.path.join(folder, sidecar) for sidecar in names), xxhash.xxh3_64_hexdigest(repr(stats))
+    return tuple(os.path.join(folder, sidecar) for sidecar in names), xxhash.xxh3_64_hexdigest(repr(stats).encode())
 
 
 def _by_folder(sidecars: dict[bytes, FileStat]) -> Beside:

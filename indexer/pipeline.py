@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from media.metadata import merge
-from media.places import places_of
 
 from core.errors import GlimpseError
 from core.settings import Settings
@@ -28,6 +26,8 @@ from indexer.diff import Job, Plan, diff
 from indexer.reading import Read, Reader, read_beside
 from indexer.scan import Scan, scan, walk_reaches
 from media.kinds import expected_photo
+from media.metadata import merge
+from media.places import places_of
 from store.previews import Previews
 from store.records import MIDDLE, WHOLE, About, Taken
 from store.writer import Writer
@@ -156,7 +156,7 @@ class _Run:
     def _take_jobs(self, jobs: Sequence[Job], plan: Plan) -> set[tuple[int, bytes]]:
         """Read, encode and commit; returns the files that could not be read."""
         done = 0
-        unreadable = set()
+        unreadable: set[tuple[int, bytes]] = set()
         for batch in _batches(self.reader.ahead(jobs), self.settings.batch_size):
             self._take_batch(batch, plan)
             unreadable.update((read.job.root_id, read.job.path) for read in batch if read.failure is not None)
@@ -191,7 +191,9 @@ class _Run:
     def _encode(self, batch: Sequence[Read]) -> dict[bytes, dict[str, Vector]]:
         """Encode the frames of each new content of a batch once."""
         new = {r.digest: r.frames for r in batch if r.digest and r.frames and r.digest not in self.reader.encoded}
-        frames = [(digest, kind, pixels) for digest, own in new.items() for kind, pixels in zip(SEGMENTS, own, strict=False)]
+        frames = [
+            (digest, kind, pixels) for digest, own in new.items() for kind, pixels in zip(SEGMENTS, own, strict=False)
+        ]
         if not frames:
             return {}
         rows = self.encoder.encode_images(np.stack([pixels for _, _, pixels in frames]))
@@ -237,7 +239,9 @@ class _Run:
         ]
         places = iter(places_of(points)) if points else iter(())
         return [
-            None if m is None else About(m, None if m.latitude is None or m.longitude is None else next(places), job.beside)
+            None
+            if m is None
+            else About(m, None if m.latitude is None or m.longitude is None else next(places), job.beside)
             for job, m in told
         ]
 

@@ -6,15 +6,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from media.metadata import merge
-from media.sidecar import read_sidecar
-
 from core.errors import MediaError, TemporaryMediaError
 from core.settings import Settings
 from core.types import FileStat, ImageInput, Metadata, Pixels, StopRequested
 from indexer.diff import Job
 from media.files import read_file
 from media.isolated import DecodeProcess, decode_process
+from media.metadata import merge
+from media.sidecar import read_sidecar
 from store.previews import Previews
 
 

@@ -13,6 +13,7 @@ import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ class DecodeProcess:
     def _started(self) -> Connection:
         """Return the connection to the child, which is started if there is none."""
         if self._connection is None:
-            ours, theirs = _pipe()
+            ours, theirs = Pipe()
             root = Path(__file__).resolve().parent.parent
             command = [sys.executable, "-P", "-c", _CHILD, str(root), WORKER, str(theirs.fileno())]
             self._child = subprocess.Popen(
@@ -137,13 +138,6 @@ class DecodeProcess:
             theirs.close()
             self._connection = ours
         return self._connection
-
-
-def _pipe() -> tuple[Connection, Connection]:
-    from multiprocessing import Pipe
-
-    ours, theirs = Pipe()
-    return ours, theirs  # type: ignore[return-value]
 
 
 def _pixels(part: bytes, want: ImageInput) -> Pixels:

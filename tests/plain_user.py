@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class InThread(isolated.DecodeProcess):
 
     def _started(self) -> Connection:
         if self._connection is None:
-            self._connection, theirs = isolated._pipe()
+            self._connection, theirs = Pipe()
             threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
         return self._connection
 

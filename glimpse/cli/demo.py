@@ -46,5 +46,5 @@ def demo(sheet: Path | None, open_: bool, library: Path | None) -> None:
         tags = opened.suggest_tags(photos / TAGGED)
         render.emit(f"\n$ glimpse tag {photos / TAGGED}\n{render.tags_line(photos / TAGGED, tags)}")
         render.emit("")
-        show_sheet(results, sheet or folder / "demo.html", open_)
+        show_sheet(results, opened.preview, sheet or folder / "demo.html", open_)
     render.emit("Now your own: glimpse index ~/Pictures && glimpse search 'a dog'")

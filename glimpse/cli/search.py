@@ -10,6 +10,7 @@ from glimpse.defaults import settings
 
 if TYPE_CHECKING:
     from core.types import Hit, Progress
+    from glimpse.api import Library
 
 
 @click.command()
@@ -42,8 +43,8 @@ def search(
 
     with Library(settings(library, model), note_stage) as opened:
         hits = opened.search(query, count, plus=plus, minus=minus)
-    title = " ".join([query, *(f"+ {term}" for term in plus), *(f"- {term}" for term in minus)])
-    return show(hits, title, **shown)
+        title = " ".join([query, *(f"+ {term}" for term in plus), *(f"- {term}" for term in minus)])
+        return show(opened, hits, title, **shown)
 
 
 def note_stage(progress: "Progress") -> None:
@@ -54,6 +55,7 @@ def note_stage(progress: "Progress") -> None:
 
 
 def show(
+    library: "Library",
     hits: "list[Hit]",
     title: str,
     paths: bool,
@@ -66,7 +68,7 @@ def show(
     """Print hits in the form that was asked for and write the sheet; returns the exit code."""
     from glimpse import render
 
-    drawn = preview and _draw(hits, for_programs=json_ or paths or null)
+    drawn = preview and _draw(library, hits, for_programs=json_ or paths or null)
     for hit in () if drawn else hits:
         if json_:
             render.emit(render.hit_json(hit))
@@ -77,13 +79,13 @@ def show(
     if sheet is not None or open_:
         from glimpse.sheet import show_sheet
 
-        show_sheet([(title, hits)], sheet, open_)
+        show_sheet([(title, hits)], library.preview, sheet, open_)
     if not hits:
         render.note("nothing found")
     return 0 if hits else 1
 
 
-def _draw(hits: "list[Hit]", for_programs: bool) -> bool:
+def _draw(library: "Library", hits: "list[Hit]", for_programs: bool) -> bool:
     """Draw hits in the terminal; says on stderr why not, and returns false, where that cannot be."""
     from glimpse import render
     from glimpse.terminal import can_draw, draw
@@ -91,5 +93,5 @@ def _draw(hits: "list[Hit]", for_programs: bool) -> bool:
     if for_programs or not can_draw():
         render.note("no pictures: --preview draws in a terminal, and not with --json, --paths or -0")
         return False
-    draw(hits)
+    draw(hits, library.preview)
     return True

@@ -23,5 +23,4 @@ def similar(file: Path, library: Path | None, model: str | None, count: int, **s
     from glimpse.api import Library
 
     with Library(settings(library, model), note_stage) as opened:
-        hits = opened.similar(file, count)
-    return show(hits, str(file), **shown)
+        return show(opened, opened.similar(file, count), str(file), **shown)

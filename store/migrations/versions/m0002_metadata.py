@@ -12,7 +12,9 @@ def _id() -> sa.Column[int]:
 
 
 def _of_file(unique: bool = False) -> sa.Column[int]:
-    return sa.Column("file_id", sa.Integer, sa.ForeignKey("files.id", ondelete="CASCADE"), nullable=False, unique=unique)
+    return sa.Column(
+        "file_id", sa.Integer, sa.ForeignKey("files.id", ondelete="CASCADE"), nullable=False, unique=unique
+    )
 
 
 def upgrade() -> None:
