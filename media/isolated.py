@@ -27,6 +27,8 @@ READ_SECONDS = 120.0
 """Time to read a file: a network drive may be slow, and comes back."""
 DECODE_SECONDS = 60.0
 """Time to decode a file: the largest photo within the limits takes a tenth of it."""
+LARGEST = 64 << 20
+"""The most bytes of one answer: pixels for an encoder, or a preview."""
 WORKER = "media.worker"
 # One thread for numpy's products, which nothing here makes: they would take address space for each processor.
 _CHILD = """
@@ -113,17 +115,25 @@ class DecodeProcess:
                 if reading:
                     raise TemporaryMediaError(f"reading it took more than {seconds:.0f} s")
                 raise MediaError(f"decoding it took more than {seconds:.0f} s")
-            answer = json.loads(connection.recv_bytes())
-            parts = [connection.recv_bytes() for _ in range(answer["parts"])]
-        except (EOFError, OSError, ValueError) as error:
-            code = self._child.wait() if self._child else 0
-            self.close()
+            answer = json.loads(connection.recv_bytes(LARGEST))
+            parts = [connection.recv_bytes(LARGEST) for _ in range(answer["parts"])]
+        except (EOFError, OSError, ValueError, TypeError) as error:
+            code = self._ended()
             if code == -9:  # not by us: the system was short of memory, or somebody tidied up
                 raise TemporaryMediaError("its decoder was killed") from error
             raise MediaError(f"its decoder crashed ({_what(code)})") from error
         if "failure" in answer:
             raise (TemporaryMediaError if answer["retry"] else MediaError)(answer["failure"])
         return answer, parts
+
+    def _ended(self) -> int | None:
+        """Return the exit code of a child that went wrong, None if it has to be ended by us."""
+        code = None
+        if self._child is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._child.wait(timeout=1)
+        self.close()
+        return code
 
     def _started(self) -> Connection:
         """Return the connection to the child, which is started if there is none."""
@@ -144,7 +154,9 @@ def _pixels(part: bytes, want: ImageInput) -> Pixels:
     return np.frombuffer(part, np.uint8).reshape(want.size, want.size, 3)
 
 
-def _what(code: int) -> str:
+def _what(code: int | None) -> str:
+    if code is None:
+        return "it talks nonsense"
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
