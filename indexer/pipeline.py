@@ -71,6 +71,9 @@ def index(
     if not dry_run:
         summary = {key: value for key, value in run.report.as_dict().items() if key != "failures"}
         library.finish(encoder.space, run.space_id, summary, complete=not run.report.interrupted)
+        name, current = encoder.space.name, library.current_model()
+        if current != name and not run.report.interrupted:
+            run.report.notes.append(f"'{current}' still answers; to search with '{name}': glimpse models use {name}")
     return run.report
 
 
