@@ -1,12 +1,12 @@
 """Measure `glimpse index` where nothing has changed, and where a folder was renamed.
 
-    python -m benchmarks.rescan [--files 100000] [--runs 3] [--model builtin]
+    python benchmarks/rescan.py [--files 100000] [--runs 3] [--model builtin]
 
-Makes small files, no two with the same bytes, 500 to a folder and 20 folders to a year, and a library that knows them:
-rows with the files' own sizes, times and inodes, and random vectors, written as an index run writes them. Then
-`glimpse index` as whole processes: with nothing changed, and after a year was renamed. CPU seconds are user and system
-time of the process, all threads, as the kernel counts them; the least is what walking the folders takes alone, with one
-stat a file. Checks that nothing was encoded and that every renamed file was recognised.
+Makes small files, no two with the same bytes, 500 to a folder and 20 folders to a year, and a library that knows
+them: rows with the files' own sizes, times and inodes, and random vectors, written as an index run writes them. Then
+`glimpse index` as whole processes: with nothing changed, and after a year was renamed. CPU seconds are user and
+system time of the process, all threads, as the kernel counts them; the least is what walking the folders takes alone,
+with one stat a file. Checks that nothing was encoded and that every renamed file was recognised.
 """
 
 import argparse

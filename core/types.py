@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,9 +54,8 @@ class Space:
         return f"{re.sub(r'[^A-Za-z0-9]+', '-', self.name)[-40:].strip('-')}-{self.revision}"
 
 
-@dataclass(frozen=True, slots=True)
-class FileStat:
-    """What the file system says of a file."""
+class FileStat(NamedTuple):
+    """What the file system says of a file; a tuple, since a run makes two of them for every file."""
 
     size: int
     mtime_ns: int
@@ -73,8 +72,10 @@ class FileStat:
     @classmethod
     def of(cls, result: os.stat_result) -> "FileStat":
         """Take the four figures from a stat result; numbers beyond 63 bits are cut, as SQLite ends there."""
-        most = 2**63 - 1
-        time = max(-most, min(result.st_mtime_ns, most))
+        most = 0x7FFF_FFFF_FFFF_FFFF
+        time = result.st_mtime_ns
+        if not -most <= time <= most:
+            time = max(-most, min(time, most))
         return cls(result.st_size, time, result.st_ino & most, result.st_dev & most)
 
 
