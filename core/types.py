@@ -72,8 +72,10 @@ class FileStat(NamedTuple):
     @classmethod
     def of(cls, result: os.stat_result) -> "FileStat":
         """Take the four figures from a stat result; numbers beyond 63 bits are cut, as SQLite ends there."""
-        most = 2**63 - 1
-        time = max(-most, min(result.st_mtime_ns, most))
+        most = 0x7FFF_FFFF_FFFF_FFFF
+        time = result.st_mtime_ns
+        if not -most <= time <= most:
+            time = max(-most, min(time, most))
         return cls(result.st_size, time, result.st_ino & most, result.st_dev & most)
 
 
