@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import struct
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _RATING, _XMP, _IPTC = 0x4746, 0x02BC, 0x83BB
 _MAIN = (
-    *(Base.Make, Base.Model, Base.ImageDescription, Base.XPTitle, Base.XPKeywords, _RATING, _XMP, _IPTC),
+    *(Base.Make, Base.Model, Base.ImageDescription, Base.XPTitle, Base.XPKeywords, _RATING),
     *(Base.ExposureTime, Base.FNumber, Base.ISOSpeedRatings, Base.FocalLength, Base.DateTimeOriginal),
 )
 """What is looked for beside the camera's directory: TIFF/EP, which RAW derives from, has the second line here."""
@@ -38,28 +37,13 @@ _JUNK = frozenset(
 
 @dataclass(frozen=True)
 class Directories:
-    """The directories of EXIF, by tag: the main one, the camera's, the position's; endian: "<" or ">"."""
+    """The directories of EXIF, by tag: the main one, the camera's, the position's; packets that lie in the first."""
 
     main: Mapping[int, Any] = field(default_factory=dict)
     camera: Mapping[int, Any] = field(default_factory=dict)
     position: Mapping[int, Any] = field(default_factory=dict)
-    endian: str = "<"
-
-    @property
-    def xmp(self) -> bytes:
-        """The XMP packet that lies in a TIFF structure, or nothing."""
-        return self._bytes(_XMP)
-
-    @property
-    def iptc(self) -> bytes:
-        """The IPTC records that lie in a TIFF structure, or nothing."""
-        return self._bytes(_IPTC)
-
-    def _bytes(self, tag: int) -> bytes:
-        value = self.main.get(tag, b"")
-        if isinstance(value, tuple):  # some programs declare bytes as 32-bit numbers
-            value = struct.pack(f"{self.endian}{len(value)}L", *value)
-        return value if isinstance(value, bytes) else b""
+    xmp: bytes = b""
+    iptc: bytes = b""
 
 
 def directories(blocks: Sequence[bytes]) -> Directories:
@@ -67,12 +51,13 @@ def directories(blocks: Sequence[bytes]) -> Directories:
     first = _loaded(blocks[0]) if blocks else None
     if first is None:
         return Directories()
+    xmp, iptc = _raw(first, _XMP), _raw(first, _IPTC)
     main = {tag: value for tag in _MAIN if (value := _value(first, tag)) is not None}
     if len(blocks) == 3:
         camera, place = (_all(block) for block in blocks[1:])
     else:
         camera, place = (_subdirectory(first, tag) for tag in (IFD.Exif, IFD.GPSInfo))
-    return Directories(main, camera, place, first.endian or "<")
+    return Directories(main, camera, place, xmp, iptc)
 
 
 def read_exif(found: Directories) -> Metadata:
@@ -133,6 +118,13 @@ def _value(exif: Image.Exif, tag: int) -> Any:
     with contextlib.suppress(Exception):
         return exif.get(tag)
     return None
+
+
+def _raw(exif: Image.Exif, tag: int) -> bytes:
+    """Return a tag's bytes as they lie there: IPTC is often declared as 32-bit numbers, of which Pillow keeps one."""
+    with contextlib.suppress(Exception):
+        return exif._info._tagdata.get(tag, b"")  # type: ignore[union-attr]
+    return b""
 
 
 def _text(value: Any) -> str | bytes | None:

@@ -23,6 +23,8 @@ def sidecars_of(name: bytes, present: Container[bytes]) -> tuple[bytes, ...]:
     IMG.jpg.xmp (digiKam, darktable) comes before IMG.xmp (Lightroom), which belongs to every photo of that stem, and
     both before Takeout's JSON, of which there is one.
     """
+    if not present:
+        return ()
     stem, _ = os.path.splitext(name)
     found = [base + extension for base in (name, stem) for extension in _XMP if base + extension in present]
     exported = takeout_of(name, present)

@@ -47,14 +47,14 @@ def takeout_of(name: bytes, present: Container[bytes]) -> bytes | None:
 
 def _bases(name: str) -> Iterator[tuple[str, str, Sequence[bytes]]]:
     """Yield what the JSON's name may begin with, the number before ".json", and what comes between; surest first."""
-    yield name, "", _SUFFIXES
     stem, extension = os.path.splitext(name)
     plain, number = _numbered(stem)
     original = _EDITED.sub("", plain)
     if not number:
         original, number = _numbered(original)
-    if number:  # IMG(1).jpg: IMG.jpg(1).json
+    if number:  # IMG(1).jpg: IMG.jpg(1).json, before what could be the JSON of IMG.jpg, cut
         yield plain + extension, number, _SUFFIXES
+    yield name, "", _SUFFIXES
     if original != plain:
         yield original + extension, number, _SUFFIXES
     if extension.lower() in _VIDEOS:

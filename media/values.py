@@ -78,7 +78,7 @@ def degrees(parts: Iterable[Any], ref: str | None, signs: str) -> float | None:
     """
     numbers = [number(part) for part in parts]
     values = [value for value in numbers if value is not None]
-    if not ref or ref not in signs or not 1 <= len(values) <= 3 or len(values) < len(numbers):
+    if ref not in tuple(signs) or not 1 <= len(values) <= 3 or len(values) < len(numbers):
         return None
     real = sum((value / 60**power for power, value in enumerate(values)), 0.0)
     if not 0 <= real <= (90 if signs == "NS" else 180):
@@ -106,8 +106,10 @@ def united(keywords: Iterable[str | None]) -> tuple[str, ...]:
 
     A flat keyword that is a part of a hierarchy is dropped: programs write "Places/Vienna", "Places" and "Vienna".
     """
-    distinct = {word.casefold(): word for word in reversed([word for word in keywords if word])}
-    words = list(distinct.values())[::-1]
+    distinct: dict[str, str] = {}
+    for word in filter(None, keywords):
+        distinct.setdefault(word.casefold(), word)
+    words = distinct.values()
     parts = {part.casefold() for word in words if "/" in word for part in word.split("/")}
     return tuple(word for word in words if "/" in word or word.casefold() not in parts)[:MAX_KEYWORDS]
 

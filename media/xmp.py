@@ -40,7 +40,7 @@ def parse_xmp(packet: bytes) -> Properties:
     import defusedxml.ElementTree  # here, since most photos have no XMP
 
     try:
-        root = defusedxml.ElementTree.fromstring(packet.strip(b"\0 \t\r\n"), forbid_dtd=True)
+        root = defusedxml.ElementTree.fromstring(_trimmed(packet), forbid_dtd=True)
     except (SyntaxError, ValueError, LookupError) as error:  # of the parser, of defusedxml, of an unknown encoding
         raise MediaError("damaged or no XMP") from error
     found: dict[str, list[str]] = {}
@@ -53,6 +53,11 @@ def parse_xmp(packet: bytes) -> Properties:
     found[_ITEM + "Semantic"] = [part.get(_ITEM + "Semantic") or "" for part in root.iter()]
     found[_ITEM + "Semantic"] += [part.text or "" for part in root.iter(_ITEM + "Semantic")]
     return found
+
+
+def _trimmed(packet: bytes) -> bytes:
+    """Return a packet without the blanks and zeros around it, which XML does not allow; UTF-16 is full of zeros."""
+    return packet if packet.startswith((b"\xfe\xff", b"\xff\xfe")) else packet.strip(b"\0 \t\r\n")
 
 
 def _properties(descriptions: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
