@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from huggingface_hub import constants
 from core.errors import ModelError
 
 FILES = ("open_clip_model.safetensors", "open_clip_config.json", "tokenizer*.json", "special_tokens_map.json")
-"""What a download fetches: no format that can run code."""
+"""What a download of an open_clip model fetches: the weights, then what is beside them."""
+OMNI_FILES = ("model.safetensors", "config.json", "processor_config.json", "tokenizer*.json")
+"""The same of a model of transformers. Neither names a format that can run code."""
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -61,18 +63,31 @@ def folder() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def download(repo: str, announce: Callable[[int], None]) -> Path:
-    """Download a model's weights and tokenizer to the Hugging Face cache; returns their folder, raises ModelError.
+def download(repo: str, files: Sequence[str], announce: Callable[[int], None], bars: bool = False) -> Path:
+    """Download a model to the Hugging Face cache; returns its folder there, raises ModelError.
 
-    announce: told the bytes, before the first is fetched. What is measured and what is fetched is one revision.
+    files: patterns of names, first the weights, which come last: a model whose weights are there is whole.
+    announce: told the bytes, before the first is fetched. What is measured and what is fetched is one revision, and
+    what an interrupted download left is taken up. bars: huggingface_hub may draw its progress on stderr.
     """
     from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.utils import disable_progress_bars
 
+    if not bars:  # some of its bars are drawn whether or not there is a terminal
+        disable_progress_bars()
     try:
         info = HfApi().model_info(repo, files_metadata=True)
-        wanted = [file for file in info.siblings or [] if any(fnmatch(file.rfilename, name) for name in FILES)]
-        announce(sum(file.size or 0 for file in wanted))
-        return Path(snapshot_download(repo, revision=info.sha, allow_patterns=[file.rfilename for file in wanted]))
+        found = {file.rfilename: file.size or 0 for file in info.siblings or []}
+        wanted = [name for name in found if any(fnmatch(name, pattern) for pattern in files)]
+        if files[0] not in wanted:
+            raise ModelError(f"{repo} has no {files[0]}, and other formats can run code")
+        announce(sum(found[name] for name in wanted))
+        beside = [name for name in wanted if name != files[0]]
+        if beside:  # no pattern at all would mean everything
+            snapshot_download(repo, revision=info.sha, allow_patterns=beside)
+        return Path(snapshot_download(repo, revision=info.sha, allow_patterns=[files[0]]))
+    except ModelError:
+        raise
     except Exception as error:  # the library has dozens of its own
         reason = " ".join(str(error).split())[:200]
         raise ModelError(

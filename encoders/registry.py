@@ -1,12 +1,14 @@
 """Which models there are, and how one is loaded: a table in presets.toml, two open forms, and one function."""
 
+import contextlib
+import hashlib
 import importlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ModelError
-from core.types import ProgressCallback
+from core.types import Progress, ProgressCallback
 from encoders.base import Encoder
 
 FALLBACK = "builtin"
@@ -14,6 +16,13 @@ FALLBACK = "builtin"
 PREFERRED = "small"
 """The model of a new library if its weights are there."""
 OPEN_FORMS = ("open_clip:MODEL/TAG", "local-dir:PATH")
+RESEARCH_ONLY = {
+    "mobileclip": "Apple ML Research Model licence",
+    "dfn": "Apple ML Research Model licence",
+    "metaclip": "CC-BY-NC 4.0",
+    "nllb-clip": "CC-BY-NC 4.0",
+}
+"""How models or tags of open_clip begin whose weights are not for commercial use: these are never a preset."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,14 @@ class Preset:
             return True
         from encoders.hub import cached
 
-        return cached(self.repo, "open_clip_model.safetensors") is not None
+        return cached(self.repo, self.files[0]) is not None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Which files of `repo` the model needs, as patterns of names: the weights first."""
+        from encoders.hub import FILES, OMNI_FILES
+
+        return OMNI_FILES if self.loader == "omni" else FILES
 
     @property
     def missing(self) -> str:
@@ -81,5 +97,25 @@ def load(name: str, cache: Path, progress: ProgressCallback | None = None) -> En
     if not known.ready:
         raise ModelError(known.missing)
     module = importlib.import_module(f"encoders.{known.loader}")
-    encoder: Encoder = module.load(cache, progress, *([known] if known.source else []))
+    encoder: Encoder = module.load(cache, progress, *([known] if known.source or known.repo else []))
+    if progress and (licence := research_only(known.source)):
+        _tell_once(f"{name}: these weights are for research only ({licence})", cache, progress)
     return encoder
+
+
+def research_only(source: str) -> str:
+    """Return the licence of `open_clip:MODEL/TAG` where it rules out commercial use, "" where that is not known."""
+    form, _, named = source.lower().partition(":")
+    names = named.split("/") if form == "open_clip" else []
+    return next((terms for start, terms in RESEARCH_ONLY.items() if any(n.startswith(start) for n in names)), "")
+
+
+def _tell_once(text: str, cache: Path, progress: ProgressCallback) -> None:
+    """Tell something, unless it has been told on this machine."""
+    mark = cache / "told" / hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
+    if mark.exists():
+        return
+    progress(Progress(text))
+    with contextlib.suppress(OSError):  # a read-only cache: told again next time
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()

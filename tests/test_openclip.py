@@ -430,65 +430,6 @@ def test_the_hash_of_a_blob_is_its_name_and_another_is_remembered(tmp_path: Path
     assert hub.digest(tmp_path / "file", tmp_path / "notes") not in (first, "cd" * 32)
 
 
-# --- downloading, the only thing that would use the network
-
-
-def test_a_download_tells_its_size_and_takes_one_revision_without_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {hub.FILES[0]: 1000, "open_clip_pytorch_model.bin": 2000, "tokenizer.json": 30, "README.md": 4}
-    asked: dict[str, Any] = {}
-
-    class Api:
-        def model_info(self, repo: str, files_metadata: bool) -> Any:
-            siblings = [SimpleNamespace(rfilename=name, size=size) for name, size in files.items()]
-            return SimpleNamespace(sha="c0ffee", siblings=siblings)
-
-    def snapshot_download(repo: str, **options: Any) -> str:
-        asked.update(options, repo=repo)
-        return "/somewhere"
-
-    monkeypatch.setattr("huggingface_hub.HfApi", Api)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    sizes: list[int] = []
-    assert hub.download("timm/x", sizes.append) == Path("/somewhere")
-    assert sizes == [1030]
-    assert asked == {"repo": "timm/x", "revision": "c0ffee", "allow_patterns": [hub.FILES[0], "tokenizer.json"]}
-
-
-def test_a_download_that_fails_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Api:
-        def model_info(self, *_: Any, **__: Any) -> Any:
-            raise OSError("no\nroute")
-
-    monkeypatch.setattr("huggingface_hub.HfApi", Api)
-    with pytest.raises(
-        ModelError, match=r"^timm/x could not be downloaded: no route; the same command goes on where"
-    ):
-        hub.download("timm/x", lambda _: None)
-
-
-def test_the_command_downloads_only_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    from click.testing import CliRunner
-
-    from glimpse.cli.models import models
-
-    asked: list[str] = []
-
-    def download(repo: str, announce: Callable[[int], None]) -> Path:
-        asked.append(repo)
-        announce(1_500_000_000)
-        return Path("/somewhere")
-
-    monkeypatch.setattr(hub, "download", download)
-    done = CliRunner().invoke(models, ["get", "builtin"])
-    assert (done.exit_code, done.stderr, asked) == (0, "builtin is here already\n", [])
-    done = CliRunner().invoke(models, ["get", "small"])
-    assert (done.exit_code, asked) == (0, ["timm/ViT-B-32-SigLIP2-256"])
-    assert done.stderr == f"small: 1,500 MB to {constants.HF_HUB_CACHE}\n"
-    assert done.stdout == "/somewhere\n"
-    with pytest.raises(ModelError, match="is none of the models in the list"):
-        CliRunner().invoke(models, ["get", "open_clip:a/b"], catch_exceptions=False)
-
-
 # --- without torch, and with it
 
 

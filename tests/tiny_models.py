@@ -1,11 +1,14 @@
 """Every family of open_clip as small as it can be built, with random weights, in folders as the hub lays them out."""
 
+import hashlib
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from huggingface_hub import constants
 
 TEXT = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
 FOREIGN = {
@@ -130,6 +133,99 @@ def write_tokenizer(folder: Path) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"} | names))
+
+
+OMNI_TOKENS = {
+    "image_token": "<|image|>",
+    "video_token": "<|video|>",
+    "audio_token": "<|audio|>",
+    "boi_token": "<|image>",
+    "eoi_token": "<image|>",
+    "boa_token": "<|audio>",
+    "eoa_token": "<audio|>",
+}
+OMNI_PROMPTS = {"query": "task: search result | query: ", "document": "title: none | text: "}
+OMNI_TEMPLATE = (
+    "{% for message in messages %}{% for part in message['content'] %}"
+    "{{ part['text'] if part['type'] == 'text' else '<|' + part['type'] + '|>' }}"
+    "{% endfor %}{% endfor %}"
+)
+
+
+def write_omni(folder: Path) -> Path:
+    """Write EmbeddingGemma 2 as small as it can be built, sound included, with the files that the hub has of it."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    write_omni_model(folder)
+    modules = [Transformer(str(folder)), Pooling(24, pooling_mode="mean"), Normalize()]
+    SentenceTransformer(modules=modules, prompts=OMNI_PROMPTS, device="cpu").save_pretrained(
+        str(folder), create_model_card=False
+    )
+    return folder
+
+
+def write_omni_model(folder: Path) -> None:
+    """Write what transformers has of it: bf16 weights, tokenizer, and a processor with a quarter of the pixels."""
+    import torch
+    import transformers as hf
+
+    vocab = {name: i for i, name in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *OMNI_TOKENS.values()])}
+    vocab |= {f"<0x{byte:02X}>": len(vocab) + byte for byte in range(256)}
+    for piece in ["▁", *"abcdefghijklmnopqrstuvwxyz:|", "▁a", "th"]:
+        vocab.setdefault(piece, len(vocab))
+    tokenizer = hf.GemmaTokenizer(
+        vocab=vocab, merges=[("▁", "a"), ("t", "h")], add_bos_token=True, add_eos_token=True, padding_side="right",
+        extra_special_tokens=OMNI_TOKENS, chat_template=OMNI_TEMPLATE,
+    )  # fmt: skip
+    ids = {f"{name}_id": vocab[token] for name, token in OMNI_TOKENS.items() if name != "eoa_token"}
+    small = {"hidden_size": 32, "num_attention_heads": 2}
+    config = hf.EmbeddingGemma2Config(
+        text_config=hf.EmbeddingGemma2TextConfig(
+            vocab_size=len(vocab), intermediate_size=64, num_hidden_layers=3, num_key_value_heads=1, head_dim=16,
+            global_head_dim=32, num_global_key_value_heads=1, sliding_window=8, sliding_window_pattern=3,
+            hidden_size_per_layer_input=16, embedding_dim=24, **small,
+        ),
+        vision_config=hf.Gemma4VisionConfig(
+            intermediate_size=64, num_hidden_layers=2, num_key_value_heads=2, head_dim=16, global_head_dim=16,
+            default_output_length=70, position_embedding_size=1024, use_clipped_linears=False, **small,
+        ),
+        audio_config=hf.Gemma4AudioConfig(num_hidden_layers=1, output_proj_dims=32, **small),
+        eoa_token_index=vocab["<audio|>"],
+        **ids,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = hf.EmbeddingGemma2Model(config)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.is_floating_point() and value.ndim >= 2:
+                value.normal_(0, 1 if "embed_tokens" in name else value[0].numel() ** -0.5, generator=generator)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    hf.EmbeddingGemma2Processor(
+        image_processor=hf.Gemma4ImageProcessor(image_seq_length=70, max_soft_tokens=70),
+        video_processor=hf.EmbeddingGemma2VideoProcessor(max_soft_tokens=70),
+        feature_extractor=hf.Gemma4AudioFeatureExtractor(),
+        tokenizer=tokenizer,
+        chat_template=OMNI_TEMPLATE,
+        image_seq_length=70,
+        audio_seq_length=70,
+    ).save_pretrained(folder)
+
+
+def into_hub(repo: str, folder: Path, revision: str = "c0ffee") -> Path:
+    """Lay a folder into the Hugging Face cache as a download does, a link for every file; returns the snapshot."""
+    place = Path(constants.HF_HUB_CACHE, f"models--{repo.replace('/', '--')}")
+    snapshot = place / "snapshots" / revision
+    for path in folder.rglob("*"):
+        if path.is_file():
+            blob = place / "blobs" / hashlib.sha256(path.read_bytes()).hexdigest()
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, blob)
+            link = snapshot / path.relative_to(folder)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(blob)
+    return snapshot
 
 
 def unit(rows: Any) -> Any:

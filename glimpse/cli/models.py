@@ -1,6 +1,7 @@
 """`glimpse models`."""
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -39,6 +40,7 @@ def models(context: click.Context, json_: bool) -> None:
             render.emit(json.dumps({**row, "licence": preset.licence, "megabytes": preset.megabytes}))
             continue
         state = "ready" if preset.ready else f"not downloaded (glimpse models get {preset.name})"
+        state += ", the default" if preset.name == standard else ""
         render.emit(f"{preset.name:8} {preset.what}\n         {state}; {preset.licence}; {preset.megabytes:,} MB")
     if not json_:
         render.note(f"--model takes any other model of open_clip as well: {' or '.join(OPEN_FORMS)}")
@@ -47,7 +49,7 @@ def models(context: click.Context, json_: bool) -> None:
 @models.command()
 @click.argument("name")
 def get(name: str) -> None:
-    """Download a model. This alone uses the network; interrupted, it goes on where it stopped.
+    """Download a model, as safetensors. This alone uses the network; interrupted, it goes on where it stopped.
 
     \b
     Example:
@@ -64,7 +66,13 @@ def get(name: str) -> None:
     if chosen.ready:
         render.note(f"{name} is here already")
         return
-    place = hub.download(chosen.repo, lambda size: render.note(f"{name}: {size / 1e6:,.0f} MB to {hub.folder()}"))
+    render.note(f"{name}: licence {chosen.licence}, from https://huggingface.co/{chosen.repo}")
+    place = hub.download(
+        chosen.repo,
+        chosen.files,
+        lambda size: render.note(f"{name}: {size / 1e6:,.0f} MB to {hub.folder()}"),
+        bars=sys.stderr is not None and sys.stderr.isatty(),
+    )
     render.emit(str(place))
 
 
