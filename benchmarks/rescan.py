@@ -24,10 +24,11 @@ from typing import Any
 import xxhash
 
 from benchmarks.synthetic import random_unit
-from core.types import FileStat, Space
+from core.types import FileStat, Metadata, Space
 from encoders.registry import load
 from glimpse.defaults import settings
-from store.writer import Taken, Writer
+from store.records import WHOLE, Taken
+from store.writer import Writer
 
 FILES_PER_FOLDER, FOLDERS_PER_YEAR = 500, 20
 
@@ -60,7 +61,8 @@ def fill(library: Path, space: Space, photos: Path, count: int) -> None:
                     FileStat.of(os.stat(os.path.join(root, path))),
                     digest=xxhash.xxh3_128_digest(data),
                     size=(4000, 3000),
-                    vector=row,
+                    vectors={WHOLE: row},
+                    embedded=Metadata(),
                 )
                 for row, (path, data) in zip(rows, files, strict=False)
             ]

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from core.types import FileStat, Space, Vectors
+from core.types import FileStat, Metadata, Space, Vectors
 from encoders.base import unit
 from store.records import WHOLE, Taken
 from store.writer import Writer
@@ -34,5 +35,6 @@ def fill(folder: Path, space: Space, count: int) -> None:
                 digest = hashlib.blake2b(str(number).encode(), digest_size=16).digest()
                 stat = FileStat(1000 + number, number, number, 1)
                 path = f"{number // 1000:05}/{number:08}.jpg".encode()
-                batch.append(Taken(root_id, path, stat, digest=digest, size=(4000, 3000), vectors={WHOLE: row}))
+                row_of = Taken(root_id, path, stat, digest=digest, size=(4000, 3000), vectors={WHOLE: row})
+                batch.append(replace(row_of, embedded=Metadata()))
             library.commit(space_id, batch)

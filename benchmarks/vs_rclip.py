@@ -44,10 +44,11 @@ import numpy as np
 from benchmarks.index import Usage, make_photos
 from benchmarks.synthetic import random_unit
 from core.resources import data_path
-from core.types import FileStat, Space, Vectors
+from core.types import FileStat, Metadata, Space, Vectors
 from encoders.registry import load
 from media.photo import decode_photo
-from store.writer import Taken, Writer
+from store.records import WHOLE, Taken
+from store.writer import Writer
 
 RCLIP, MODEL = "rclip==3.3.0", "ViT-B-32-256"
 GRAPHS = "ViT-B-32-256-datacomp_s34b_b86k"
@@ -204,7 +205,7 @@ def check_vectors(rclip: Side, model: str, cache: Path) -> Space:
     """Hold both programs' vectors of two pictures and of words against each other; return Glimpse's space."""
     encoder = load(model, cache)
     files = [data_path("demo", name) for name in PICTURES]
-    pixels = np.stack([decode_photo(file.read_bytes(), file.name, encoder.image_input)[0] for file in files])
+    pixels = np.stack([decode_photo(file.read_bytes(), file.name, encoder.image_input).frames[0] for file in files])
     ours = np.concatenate([encoder.encode_images(pixels), encoder.encode_texts([QUERY])])
     command = [str(rclip.python), "-c", ENCODE_RCLIP, QUERY, *map(str, files)]
     theirs = np.array(json.loads(rclip.output(command, Path.cwd())), dtype=np.float32)
@@ -242,7 +243,8 @@ def fill_glimpse(library: Path, space: Space, photos: Path, names: list[str], ve
             batch = [
                 Taken(
                     root_id, name.encode(), FileStat.of(os.stat(photos / name)),
-                    digest=number.to_bytes(16), size=(4000, 3000), vector=vectors[number],
+                    digest=number.to_bytes(16), size=(4000, 3000), vectors={WHOLE: vectors[number]},
+                    embedded=Metadata(),
                 )
                 for number, name in enumerate(names[start : start + BATCH], start)
             ]  # fmt: skip

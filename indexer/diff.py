@@ -109,9 +109,10 @@ def diff(
             if stop():
                 return plan
             before = known.get((scan.root_id, path))
-            if path not in belongs:
+            primary = known.get((scan.root_id, belongs[path])) if path in belongs else None
+            if path not in belongs or (primary and _is_unreadable(primary, scan.files[belongs[path]])):
                 _plan_file(plan, scan, path, stat, before, beside)
-            elif not _belongs(stat, before, known.get((scan.root_id, belongs[path]))):
+            elif not _belongs(stat, before, primary):
                 plan.companions.append((Job(scan.root_id, scan.root, path, stat, before), belongs[path]))
         for path, stat in scan.odd.items():
             before = known.get((scan.root_id, path))
@@ -137,11 +138,11 @@ def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: Known
                 plan.retold.append(Job(scan.root_id, scan.root, path, stat, moved, sidecars, told))
             return
     elif stat.unchanged(known.stat):
-        if known.failure is not None and not known.retry:
+        if _is_unreadable(known, stat):
             if known.gone:  # it is back
                 plan.settled.append(("failed", Taken(scan.root_id, path, stat, known.id, failure=known.failure)))
             else:
-                plan.failing.append((os.path.join(scan.root, path), known.failure))
+                plan.failing.append((os.path.join(scan.root, path), known.failure or ""))
             return
         if known.encoded and known.described and known.failure is None:
             if known.gone or stat != known.stat:  # it is back, or its inode is new, by which a renamed file is known
@@ -155,11 +156,16 @@ def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: Known
     plan.jobs.append(Job(scan.root_id, scan.root, path, stat, known, sidecars, told))
 
 
+def _is_unreadable(known: KnownFile, stat: FileStat) -> bool:
+    """Say whether a file could not be read, for good, and is as it was."""
+    return known.failure is not None and not known.retry and stat.unchanged(known.stat)
+
+
 def _belongs(stat: FileStat, known: KnownFile | None, primary: KnownFile | None) -> bool:
     """Say whether the library knows already that a file belongs to another, and both are as they were."""
     if known is None or primary is None or known.primary != primary.id:
         return False
-    return stat == known.stat and not known.gone and primary.failure is None
+    return stat == known.stat and not known.gone
 
 
 def _looks_like_photo(full_path: bytes) -> bool:

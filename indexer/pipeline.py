@@ -280,7 +280,7 @@ class _Run:
         taken: list[bytes] = []
         folders: list[bytes] = []
         for full in sorted(set(named), key=lambda path: path.split(b"/")):  # a folder, then all that is in it
-            if not any(walk_reaches(folder, full) for folder in folders):
+            if not any(walk_reaches(folder, full, sources[folder].walk) for folder in folders):
                 taken.append(full)
                 folders += [full] if os.path.isdir(full) else []
                 self._place(full)  # makes a root that may take over an earlier one: a/b, then a/c.jpg

@@ -555,9 +555,9 @@ def test_a_folder_named_like_a_photo_is_a_folder(library: glimpse.Library, tmp_p
 
 NO_PHOTOS = {
     "empty.jpg": (b"", "the file is empty (0 bytes)"),
-    "text.jpg": (b"Dear diary", "not a photo in a known format (JPEG, PNG, WEBP, GIF, TIFF, BMP, AVIF)"),
-    "raw.cr2": (b"II*\0 and so on", "RAW photos are not supported yet"),
-    "photo.heic": (b"\0\0\0\x18ftypheic", "HEIC photos are not supported yet"),
+    "text.jpg": (b"Dear diary", "not a photo in a known format (JPEG, PNG, WEBP, GIF, TIFF, BMP, AVIF, HEIF, RAW)"),
+    "raw.cr2": (b"II*\0 and so on", "the file is cut short"),
+    "photo.heic": (b"\0\0\0\x18ftypheic", "damaged: its header cannot be read"),
 }
 
 
@@ -570,13 +570,16 @@ def test_what_only_looks_like_a_photo_is_one_failure(library: glimpse.Library, p
     assert reasons(report) == {name: reason}
 
 
-def test_a_truncated_photo_is_one_failure(library: glimpse.Library, photos: Path) -> None:
+def test_a_photo_that_is_cut_short_is_found_by_what_is_left(library: glimpse.Library, photos: Path) -> None:
     Image.effect_noise((200, 200), 50).save(photos / "cut.jpg")
     whole = (photos / "cut.jpg").read_bytes()
     (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (photos / "header.jpg").write_bytes(whole[:100])
     report = library.index([photos])
-    assert counts(report) == {"added": 4, "encoded": 4, "failed": 1}
-    assert reasons(report) == {"cut.jpg": "the file is cut short"}
+    assert (counts(report), report.damaged) == ({"added": 5, "encoded": 5, "failed": 1}, 1)
+    assert reasons(report).keys() == {"header.jpg"}
+    assert photos / "cut.jpg" in found(library)
+    assert library.status().damaged == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
