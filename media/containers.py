@@ -17,6 +17,8 @@ MAX_XMP = 4 << 20
 
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_XMP_ODD = b"XMP\0" + _XMP[4:]
+"""As some program, which exiftool knows too, begins it."""
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
 _CR3_EXIF = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
@@ -51,7 +53,7 @@ def _jpeg(data: bytes) -> Iterator[Block]:
             part = data[at + 4 : at + 2 + size]
             if part.startswith(_EXIF):
                 yield "exif", part
-            elif part.startswith(_XMP):
+            elif part.startswith((_XMP, _XMP_ODD)):
                 packet = packet or part[len(_XMP) :]
             elif part.startswith(_XMP_EXTENSION):
                 head = len(_XMP_EXTENSION)  # then 32 bytes of identity, total length, offset of this part
