@@ -21,6 +21,7 @@ _XMP_ODD = b"XMP\0" + _XMP[4:]
 """As some program, which exiftool knows too, begins it."""
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
+_RAW_PROFILE = b"Raw profile type "
 _CR3_EXIF = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 _CR3_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
@@ -93,7 +94,24 @@ def _png(data: bytes) -> Iterator[Block]:
             )  # packed or not, how; language and translated keyword, mostly empty; text
             text = data[start + 2 : at + 8 + size].split(b"\0", 2)[-1]
             yield "xmp", _inflated(text) if data[start : start + 1] == b"\1" else text
+        elif name in (b"tEXt", b"zTXt") and data.startswith(_RAW_PROFILE, at + 8):
+            text = data[at + 8 : at + 8 + size].partition(b"\0")[2]
+            yield from _raw_profile(_inflated(text[1:]) if name == b"zTXt" else text)
         at += 12 + size
+
+
+def _raw_profile(text: bytes) -> Iterator[Block]:
+    """What ImageMagick and exiftool put into PNG: a name, a length, and a JPEG's segment in hexadecimal digits."""
+    try:
+        part = bytes.fromhex(text.strip().split(b"\n", 2)[2].decode("ascii"))
+    except (ValueError, IndexError):
+        return
+    if part.startswith(_EXIF):
+        yield "exif", part
+    elif part.startswith(b"8BIM"):
+        yield from _photoshop(part)
+    elif part.startswith((_XMP, b"<")):
+        yield "xmp", part.removeprefix(_XMP)
 
 
 def _webp(data: bytes) -> Iterator[Block]:
