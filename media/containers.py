@@ -4,6 +4,7 @@ Nothing is decoded and no native code runs, so that this is fast, and safe outsi
 damaged ends the search; what was found before it counts.
 """
 
+import itertools
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -14,6 +15,9 @@ Block = tuple[Label, bytes]
 
 MAX_XMP = 4 << 20
 """Larger XMP is not read, in bytes: what belongs to it is masks and depth maps."""
+
+MAX_BLOCKS = 16
+"""No photo has more; a hostile one may name the same megabytes many thousand times."""
 
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -36,7 +40,7 @@ def blocks_of(data: bytes, kind: str) -> dict[Label, list[bytes]]:
     """
     blocks: dict[Label, list[bytes]] = {"exif": [], "xmp": [], "iptc": []}
     walk = _WALKS.get(kind)
-    for label, block in walk(data) if walk else ():
+    for label, block in itertools.islice(walk(data), MAX_BLOCKS) if walk else ():
         if label != "xmp" or len(block) <= MAX_XMP:
             blocks[label].append(block.removeprefix(_EXIF) if label == "exif" else block)
     return blocks
@@ -83,18 +87,18 @@ def _photoshop(resources: bytes) -> Iterator[Block]:
 
 def _png(data: bytes) -> Iterator[Block]:
     """PNG: chunks, also behind the picture, where exiftool puts them."""
-    at = 8
+    at, profiles = 8, 0
     while at + 8 <= len(data):
         size, name = _int(data, at, 4), data[at + 4 : at + 8]
         if name == b"eXIf":
             yield "exif", data[at + 8 : at + 8 + size]
         elif name == b"iTXt" and data.startswith(_XMP_KEYWORD, at + 8):
-            start = (
-                at + 8 + len(_XMP_KEYWORD)
-            )  # packed or not, how; language and translated keyword, mostly empty; text
+            # Packed or not, and how; a language and a translated keyword, mostly empty; the text.
+            start = at + 8 + len(_XMP_KEYWORD)
             text = data[start + 2 : at + 8 + size].split(b"\0", 2)[-1]
             yield "xmp", _inflated(text) if data[start : start + 1] == b"\1" else text
-        elif name in (b"tEXt", b"zTXt") and data.startswith(_RAW_PROFILE, at + 8):
+        elif name in (b"tEXt", b"zTXt") and data.startswith(_RAW_PROFILE, at + 8) and profiles < MAX_BLOCKS:
+            profiles += 1
             text = data[at + 8 : at + 8 + size].partition(b"\0")[2]
             yield from _raw_profile(_inflated(text[1:]) if name == b"zTXt" else text)
         at += 12 + size

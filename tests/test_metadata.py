@@ -16,7 +16,7 @@ from PIL.ExifTags import IFD
 
 from core.errors import MediaError
 from core.types import Metadata
-from media.containers import MAX_XMP, blocks_of
+from media.containers import MAX_BLOCKS, MAX_XMP, blocks_of
 from media.dates import parse_time, time_of_name
 from media.kinds import HEAD_BYTES, sniff
 from media.metadata import merge, read_metadata
@@ -539,6 +539,13 @@ def test_profiles_that_imagemagick_writes_into_png_are_read(profile: str, part: 
     content = f"Raw profile type {profile}\0".encode() + content
     assert read_metadata(with_chunk(name, content), "PNG").camera == "Camera 1"
     assert read_metadata(with_chunk(name, content.replace(b"\n", b"\nx")), "PNG") == Metadata() or packed
+
+
+def test_a_photo_that_names_its_metadata_a_thousand_times_is_read_a_few_times() -> None:
+    packet = b"XML:com.adobe.xmp\0\0\0\0\0" + xmp()
+    chunk = struct.pack(">I", len(packet)) + b"iTXt" + packet + b"\0\0\0\0"
+    png = blank("PNG")
+    assert len(blocks_of(png[:33] + 1000 * chunk + png[33:], "PNG")["xmp"]) == MAX_BLOCKS
 
 
 def test_xmp_in_several_segments_is_put_together() -> None:
