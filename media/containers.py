@@ -4,6 +4,7 @@ Nothing is decoded and no native code runs, so that this is fast, and safe outsi
 damaged ends the search; what was found before it counts.
 """
 
+import itertools
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -15,10 +16,16 @@ Block = tuple[Label, bytes]
 MAX_XMP = 4 << 20
 """Larger XMP is not read, in bytes: what belongs to it is masks and depth maps."""
 
+MAX_BLOCKS = 16
+"""No photo has more; a hostile one may name the same megabytes many thousand times."""
+
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_XMP_ODD = b"XMP\0" + _XMP[4:]
+"""As some program, which exiftool knows too, begins it."""
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _XMP_KEYWORD = b"XML:com.adobe.xmp\0"
+_RAW_PROFILE = b"Raw profile type "
 _CR3_EXIF = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 _CR3_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
@@ -33,7 +40,7 @@ def blocks_of(data: bytes, kind: str) -> dict[Label, list[bytes]]:
     """
     blocks: dict[Label, list[bytes]] = {"exif": [], "xmp": [], "iptc": []}
     walk = _WALKS.get(kind)
-    for label, block in walk(data) if walk else ():
+    for label, block in itertools.islice(walk(data), MAX_BLOCKS) if walk else ():
         if label != "xmp" or len(block) <= MAX_XMP:
             blocks[label].append(block.removeprefix(_EXIF) if label == "exif" else block)
     return blocks
@@ -51,7 +58,7 @@ def _jpeg(data: bytes) -> Iterator[Block]:
             part = data[at + 4 : at + 2 + size]
             if part.startswith(_EXIF):
                 yield "exif", part
-            elif part.startswith(_XMP):
+            elif part.startswith((_XMP, _XMP_ODD)):
                 packet = packet or part[len(_XMP) :]
             elif part.startswith(_XMP_EXTENSION):
                 head = len(_XMP_EXTENSION)  # then 32 bytes of identity, total length, offset of this part
@@ -80,18 +87,35 @@ def _photoshop(resources: bytes) -> Iterator[Block]:
 
 def _png(data: bytes) -> Iterator[Block]:
     """PNG: chunks, also behind the picture, where exiftool puts them."""
-    at = 8
+    at, profiles = 8, 0
     while at + 8 <= len(data):
         size, name = _int(data, at, 4), data[at + 4 : at + 8]
         if name == b"eXIf":
             yield "exif", data[at + 8 : at + 8 + size]
         elif name == b"iTXt" and data.startswith(_XMP_KEYWORD, at + 8):
-            start = (
-                at + 8 + len(_XMP_KEYWORD)
-            )  # packed or not, how; language and translated keyword, mostly empty; text
+            # Packed or not, and how; a language and a translated keyword, mostly empty; the text.
+            start = at + 8 + len(_XMP_KEYWORD)
             text = data[start + 2 : at + 8 + size].split(b"\0", 2)[-1]
             yield "xmp", _inflated(text) if data[start : start + 1] == b"\1" else text
+        elif name in (b"tEXt", b"zTXt") and data.startswith(_RAW_PROFILE, at + 8) and profiles < MAX_BLOCKS:
+            profiles += 1
+            text = data[at + 8 : at + 8 + size].partition(b"\0")[2]
+            yield from _raw_profile(_inflated(text[1:]) if name == b"zTXt" else text)
         at += 12 + size
+
+
+def _raw_profile(text: bytes) -> Iterator[Block]:
+    """What ImageMagick and exiftool put into PNG: a name, a length, and a JPEG's segment in hexadecimal digits."""
+    try:
+        part = bytes.fromhex(text.strip().split(b"\n", 2)[2].decode("ascii"))
+    except (ValueError, IndexError):
+        return
+    if part.startswith(_EXIF):
+        yield "exif", part
+    elif part.startswith(b"8BIM"):
+        yield from _photoshop(part)
+    elif part.startswith((_XMP, b"<")):
+        yield "xmp", part.removeprefix(_XMP)
 
 
 def _webp(data: bytes) -> Iterator[Block]:

@@ -4,6 +4,7 @@ The name is found from the photo's, never the other way round, which has several
 """
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -96,11 +97,17 @@ def _numbered(stem: str) -> tuple[str, str]:
 
 def _candidates(base: str, number: str, suffixes: Sequence[bytes]) -> list[bytes]:
     """Return the names for a photo's name without its number: the whole ones, and the one that is cut within it."""
-    whole, end = base.encode(), number.encode() + b".json"
-    names = [whole + suffix + end for suffix in suffixes]
+    whole = base.encode()
+    names = [whole + ending for ending in _endings(number, suffixes)]
     if len(whole) > _LONGEST and len(units := base.encode("utf-16-le")) > 2 * _LONGEST:
-        names.append(units[: 2 * _LONGEST].decode("utf-16-le", "ignore").encode() + end)
+        names.append(units[: 2 * _LONGEST].decode("utf-16-le", "ignore").encode() + number.encode() + b".json")
     return names
+
+
+@functools.lru_cache(maxsize=256)  # nearly all photos have no number, and a rescan asks for all of them
+def _endings(number: str, suffixes: Sequence[bytes]) -> list[bytes]:
+    """Return what may follow the photo's name."""
+    return [suffix + number.encode() + b".json" for suffix in suffixes]
 
 
 def _position(said: dict[str, Any], name: str) -> dict[str, Any]:

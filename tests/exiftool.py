@@ -5,10 +5,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from core.types import Metadata
 
 PROGRAM = shutil.which("exiftool")
 NEEDED = os.environ.get("CI") == "true"
@@ -74,9 +77,19 @@ def facts(tags: Mapping[str, Any]) -> dict[str, Any]:
     if "Composite:GPSAltitude" not in tags and tags.get("XMP-exif:GPSAltitudeRef") == 1:
         said["altitude"] = -said["altitude"]
     for field in ("make", "camera", "lens", "title", "description"):
-        said[field] = None if said[field] is None else str(said[field])  # "2023" comes as a number
+        said[field] = None if said[field] is None else str(said[field]).strip()  # "2023" comes as a number
     source, stamp = next(((source, str(tags[name])) for source, name in TIMES if name in tags), (None, ""))
     return said | {"taken_from": source} | _time(stamp)
+
+
+def differing(found: Metadata, tags: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the fields in which we and exiftool differ: ours, theirs; numbers may in the ninth digit."""
+    ours, theirs = asdict(found), facts(tags)
+    return {
+        field: (ours[field], value)
+        for field, value in theirs.items()
+        if ours[field] != (pytest.approx(value, rel=1e-9) if isinstance(value, float) else value)
+    }
 
 
 def keywords(tags: Mapping[str, Any]) -> set[str]:
@@ -101,5 +114,10 @@ def _time(stamp: str) -> dict[str, Any]:
             clock, sign, zone = clock.rpartition(mark)[0], mark, clock.rpartition(mark)[2]
     offset = int(f"{sign}1") * (int(zone[:2]) * 60 + int(zone[3:])) if zone else None
     whole, _, fraction = clock.partition(".")
-    taken = whole.replace(":", "-", 2).replace(" ", "T") + (f".{fraction:0<3}"[:4] if int(fraction or 0) else "")
+    seconds = ":00" if len(whole) == len("2023:06:01 12:34") else ""
+    taken = (
+        whole.replace(":", "-", 2).replace(" ", "T")
+        + seconds
+        + (f".{fraction:0<3}"[:4] if int(fraction or 0) else "")
+    )
     return {"taken": taken, "offset": offset}

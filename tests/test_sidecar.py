@@ -48,6 +48,11 @@ TAKEOUT = [  # (the photo, other names in its folder, its JSON)
         "original_1d4caa6f-16c6-4c3d-901b-9387de10e528_.json",
     ),
     (f"{SMILES}😛.jpg", [], f"{SMILES}.json"),
+    (
+        "original_1d4caa6f-16c6-4c3d-901b-9387de10e528_P(1).jpg",
+        ["original_1d4caa6f-16c6-4c3d-901b-9387de10e528_.json"],
+        "original_1d4caa6f-16c6-4c3d-901b-9387de10e528_(1).json",
+    ),
     # since 2024
     ("IMG_1.jpg", [], "IMG_1.jpg.supplemental-metadata.json"),
     ("IMG_1.jpg", ["IMG_1.jpg.json"], "IMG_1.jpg.supplemental-metadata.json"),
@@ -98,10 +103,6 @@ def test_takeout_names(photo: str, others: list[str], expected: str) -> None:
         ("DSC_0103.JPG", "DSC_0103.JPG(1).json"),
         ("DSC_0104(1).JPG", "DSC_0104.JPG.json"),
         ("IMG_1-edited(1).jpg", "IMG_1.jpg.json"),
-        (
-            "original_1d4caa6f-16c6-4c3d-901b-9387de10e528_P(1).jpg",
-            "original_1d4caa6f-16c6-4c3d-901b-9387de10e528_.json",
-        ),
         ("IMG_1.jpg", "IMG_1.png.json"),
         ("IMG_1.jpg", "metadata.json"),
         ("IMG_1.jpg", "print-subscriptions.json"),
@@ -287,9 +288,6 @@ def test_a_sidecar_by_exiftool_is_read_as_exiftool_reads_it(tmp_path: Path) -> N
     ]
     exiftool.write([(path, edits)])
     found, tags = read_sidecar(path.name, path.read_bytes()), exiftool.read(tmp_path)[path.name]
-    theirs = exiftool.facts(tags)
-    for field, value in theirs.items():
-        if field != "taken_from":
-            assert getattr(found, field) == (pytest.approx(value) if isinstance(value, float) else value), field
+    assert exiftool.differing(found, tags).keys() <= {"taken_from"}
     assert (found.rating, found.taken, found.offset) == (-1, "2022-01-02T03:04:05", None)
     assert set(found.keywords) == exiftool.keywords(tags) - {"Vienna"}
