@@ -109,6 +109,9 @@ def diff(
             if stop():
                 return plan
             before = known.get((scan.root_id, path))
+            if before is not None and _is_settled(before, stat) and not beside and path not in belongs:
+                plan.unchanged += 1  # nearly all of them, nearly always
+                continue
             primary = known.get((scan.root_id, belongs[path])) if path in belongs else None
             if path not in belongs or (primary and _is_unreadable(primary, scan.files[belongs[path]])):
                 _plan_file(plan, scan, path, stat, before, beside)
@@ -154,6 +157,18 @@ def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: Known
                 plan.retold.append(Job(scan.root_id, scan.root, path, stat, known, sidecars, told))
             return
     plan.jobs.append(Job(scan.root_id, scan.root, path, stat, known, sidecars, told))
+
+
+def _is_settled(known: KnownFile, stat: FileStat) -> bool:
+    """Say whether a file is as it was, with a vector and without sidecars: there is nothing to do."""
+    return (
+        known.stat == stat
+        and known.encoded
+        and known.described
+        and known.failure is None
+        and not known.gone
+        and known.beside is None
+    )
 
 
 def _is_unreadable(known: KnownFile, stat: FileStat) -> bool:
@@ -205,14 +220,18 @@ def _by_digest(files: dict[Key, KnownFile]) -> dict[bytes, list[Key]]:
 
 def _missing(scans: Sequence[Scan], known: dict[Key, KnownFile], roots: dict[int, bytes]) -> Missing:
     """Split the known files that were not found into missing ones and ones that nobody looked at."""
-    seen = {(scan.root_id, path) for scan in scans for path in (*scan.files, *scan.odd)}
     missing: dict[Key, KnownFile] = {}
     unseen: dict[Key, KnownFile] = {}
-    for (root_id, path), file in known.items():
-        if (root_id, path) in seen:
+    by_root: dict[int, list[Scan]] = {}
+    for scan in scans:
+        by_root.setdefault(scan.root_id, []).append(scan)
+    for key, file in known.items():
+        root_id, path = key
+        here = by_root.get(root_id, ())
+        if any(path in scan.files or path in scan.odd for scan in here):
             continue
-        if file.gone or any(scan.root_id == root_id and scan.covers(path) for scan in scans):
-            missing[root_id, path] = file
+        if file.gone or any(scan.covers(path) for scan in here):
+            missing[key] = file
         else:
-            unseen[root_id, path] = file
+            unseen[key] = file
     return Missing(missing, unseen, roots)
