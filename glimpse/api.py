@@ -26,6 +26,7 @@ from core.types import (
     Tag,
     Term,
     Vector,
+    Walk,
 )
 from glimpse.defaults import expanded
 from glimpse.defaults import settings as default_settings
@@ -60,11 +61,16 @@ class Library:
         paths: Iterable[FilePath] = (),
         progress: ProgressCallback | None = None,
         stop: StopRequested = lambda: False,
+        walk: Walk | None = None,
+        dry_run: bool = False,
     ) -> IndexReport:
         """Take in folders or single photos, or look again at all that was indexed before.
 
         progress: called with every step; stop: asked between photos, true ends the run after the batch in flight.
+        walk: how folders are walked, None for what was said of each before; dry_run: only say what would be done.
         """
+        if walk is not None or dry_run:
+            raise NotImplementedError("walk and dry_run are not carried out yet")
         from indexer.pipeline import check_paths, index
         from store.writer import Writer
 
