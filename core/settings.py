@@ -11,7 +11,7 @@ class Settings:
     library: the folder of the library; cache: exported models and tag vectors (deletable at any time);
     model: a preset's name, or None for the library's own; workers: decoding threads (>= 1);
     batch_size: photos encoded and committed together (>= 1); preview: longer side of the stored previews in px,
-    0 for none.
+    0 for none, None for what was said of the library before.
     """
 
     library: Path
@@ -19,4 +19,4 @@ class Settings:
     model: str | None = None
     workers: int = 2
     batch_size: int = 32
-    preview: int = 512
+    preview: int | None = None

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from search.engine import Engine
 
 FilePath = str | os.PathLike[str]
-PREVIEW_SIZE = 512
-"""Longer side in px of a preview that is made where none are stored."""
 
 
 def open(directory: FilePath | None = None, model: str | None = None) -> "Library":  # noqa: A001
@@ -129,18 +127,18 @@ class Library:
         """
         from media.files import read_file
         from media.photo import thumbnail
-        from store.previews import Previews
+        from store.previews import PREVIEW_SIZE, Previews
         from store.reader import Reader
 
         previews = Previews(self.settings.library)
         with Reader(self.settings.library) as reader:
-            digest = reader.digest(hit.id)
+            digest, wanted = reader.digest(hit.id), reader.preview_size()
         kept = previews.read(digest) if digest else None
         if kept is not None:
             return kept
         file = read_file(str(hit.path))
-        made = thumbnail(file.data, hit.path.name, self.settings.preview or PREVIEW_SIZE)
-        if self.settings.preview and file.digest == digest:
+        made = thumbnail(file.data, hit.path.name, wanted or PREVIEW_SIZE)
+        if wanted and file.digest == digest:
             with contextlib.suppress(OSError):  # a read-only disk: made again next time
                 previews.write(digest, made)
         return made

@@ -18,6 +18,7 @@ MOVIES = frozenset({b"mov", b"mp4", b"m4v"})
 
 _BEST = {extension: rank for rank, group in enumerate((HEIC, JPEG, RAW)) for extension in group}
 """HEIC before JPEG: the film of a Live Photo belongs to it, and a JPEG of that stem was made from it."""
+_FOLLOWERS = RAW | MOVIES
 _GOOGLE = re.compile(rb"mp(~\d+)?")
 
 
@@ -26,7 +27,7 @@ def companions(names: Collection[bytes]) -> dict[bytes, bytes]:
 
     names: paths of files, of whatever kind; those that are neither photo nor film of a phone or camera take no part.
     """
-    followers = [name for name in names if (kind := _extension(name)) in RAW or _is_movie(kind)]
+    followers = [name for name in names if (kind := _extension(name)) in RAW or is_movie(kind)]
     if not followers:
         return {}
     primaries: dict[bytes, bytes] = {}
@@ -41,6 +42,11 @@ def companions(names: Collection[bytes]) -> dict[bytes, bytes]:
     return {name: primary for name, primary in found.items() if name != primary}
 
 
+def is_movie(extension: bytes) -> bool:
+    """Say whether an extension, in lower case and without its dot, is one of a film that stands beside a photo."""
+    return extension in MOVIES or _GOOGLE.fullmatch(extension) is not None
+
+
 def _stems(name: bytes) -> Iterator[bytes]:
     """Yield the stems that the photo of a film, or of a RAW file, may have, the likeliest first."""
     key = _key(name)
@@ -49,7 +55,7 @@ def _stems(name: bytes) -> Iterator[bytes]:
         yield key
         yield stem + b".mp"
         yield stem
-    elif _is_movie(_extension(name)):
+    elif is_movie(_extension(name)):
         yield stem
         yield stem + b".mp"
         yield stem.removesuffix(b"_hevc")  # icloudpd's name for the film of a HEIC photo
@@ -65,7 +71,3 @@ def _key(name: bytes) -> bytes:
 
 def _extension(name: bytes) -> bytes:
     return name.rpartition(b".")[2].lower()
-
-
-def _is_movie(extension: bytes) -> bool:
-    return extension in MOVIES or _GOOGLE.fullmatch(extension) is not None

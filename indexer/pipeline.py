@@ -1,5 +1,7 @@
 """An index run: scan, diff, read, encode, commit. Files are read ahead in processes; all else goes in order."""
 
+import contextlib
+import gc
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -58,10 +60,11 @@ def index(
     check_paths(paths)
     run = _Run(library, encoder, settings, progress, stop)
     started = time.monotonic()
-    scans = list(run.scans(paths, walk))
-    if not stop():
+    with _no_garbage():
+        scans = list(run.scans(paths, walk))
         roots = library.roots()
-        plan = diff(scans, library.known_files(run.reader.encoded), roots, stop)
+        plan = Plan() if stop() else diff(scans, library.known_files(run.reader.encoded), roots, stop)
+    if not stop():
         if dry_run:
             run.foresee(plan)
         else:
@@ -75,6 +78,18 @@ def index(
         if current != name and not run.report.interrupted:
             run.report.notes.append(f"'{current}' still answers; to search with '{name}': glimpse models use {name}")
     return run.report
+
+
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Do not look for cycles meanwhile: hundreds of thousands of rows come in and none of them is one."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def check_paths(paths: Iterable[Path]) -> None:
@@ -99,7 +114,8 @@ class _Run:
         self.space_id = self.library.add_space(self.encoder.space)
         self.previews = Previews(self.library.folder)
         encoded = self.library.encoded_digests(self.space_id)
-        self.reader = Reader(self.encoder.image_input, encoded, self.previews, self.settings, self.stop)
+        preview = self.library.preview_size(self.settings.preview)
+        self.reader = Reader(self.encoder.image_input, encoded, self.previews, self.settings, self.stop, preview)
 
     def scans(self, paths: Sequence[Path], walk: Walk | None) -> Iterator[Scan]:
         """Walk every path; those that cannot be seen are noted, and what is known of them is kept."""

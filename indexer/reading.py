@@ -41,13 +41,17 @@ class Read:
 
 @dataclass(frozen=True)
 class Reader:
-    """What looking into a file needs to know. encoded: digests that have a vector already; it grows meanwhile."""
+    """What looking into a file needs to know.
+
+    encoded: digests that have a vector already; it grows meanwhile. preview: longer side of previews in px, or 0.
+    """
 
     want: ImageInput
     encoded: set[bytes]
     previews: Previews
     settings: Settings
     stop: StopRequested
+    preview: int
 
     def ahead(self, jobs: Sequence[Job]) -> Iterator[Read]:
         """Look into files in threads, a bounded number ahead, and yield them in order until told to stop."""
@@ -95,7 +99,7 @@ class Reader:
         try:
             file = process.read(job.full_path)
             new = file.digest not in self.encoded
-            preview = 0 if self.previews.has(file.digest) else self.settings.preview
+            preview = 0 if self.previews.has(file.digest) else self.preview
             wanted = self.want if new or (preview and job.known and not job.known.described) else None
             photo = process.decode(os.fsdecode(job.path), wanted, preview)
         except MediaError as error:

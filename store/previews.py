@@ -10,6 +10,9 @@ from pathlib import Path
 
 from store.names import PREVIEWS
 
+PREVIEW_SIZE = 512
+"""Longer side of a preview in px, unless somebody says otherwise: some 30 KB."""
+
 
 class Previews:
     """The previews of a library: WebP files, named after the digest of the photo's bytes."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from core.errors import LibraryError
 from core.types import Failure, SpaceStatus, Status, Vector
 from store.names import DATABASE, INDEX, REPAIR, VECTOR_DTYPE, check_version, explain
-from store.previews import Previews
+from store.previews import PREVIEW_SIZE, Previews
 from store.records import WHOLE
 
 Ids = npt.NDArray[np.int64]
@@ -159,6 +159,11 @@ class Reader:
         content_id, blob = rows[0]
         vector = None if blob is None else np.frombuffer(blob, VECTOR_DTYPE).astype(np.float32)
         return content_id, vector
+
+    def preview_size(self) -> int:
+        """Return the longer side in px of the previews that this library stores, 0 for none."""
+        rows = self._rows("SELECT preview FROM library")
+        return PREVIEW_SIZE if not rows or rows[0][0] is None else int(rows[0][0])
 
     def mean(self, space: StoredSpace, modality: str) -> Vector | None:
         """Return the mean vector of a modality, None where the library has none."""

@@ -32,6 +32,7 @@ def _table(name: str, *columns: Column[object] | UniqueConstraint | Index) -> Ta
 library = _table(
     "library",  # a single row
     Column("current_space_id", Integer, ForeignKey("spaces.id")),
+    Column("preview", Integer),  # longer side of previews in px, 0 for none; null: nobody has said anything
 )
 
 spaces = _table(

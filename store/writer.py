@@ -21,7 +21,7 @@ from core.errors import LibraryBusyError, LibraryError
 from core.types import FileStat, Metadata, Modality, Space, Vector, Walk
 from store.batch import parts, write_batch
 from store.names import DATABASE, INDEX, LOCK, VECTOR_DTYPE, explain
-from store.previews import Previews
+from store.previews import PREVIEW_SIZE, Previews
 from store.records import WHOLE, KnownFile, Source, Taken
 from store.schema import (
     contents,
@@ -210,6 +210,14 @@ class Writer:
                         space_id=space_id, modality=Modality.IMAGE, count=count, mean=value.tobytes()
                     )
                 )
+
+    def preview_size(self, said: int | None) -> int:
+        """Return the longer side in px of previews to store, 0 for none; said: remembered from now on unless None."""
+        with self._begin() as db:
+            if said is not None:
+                db.execute(update(library).values(preview=said))
+            kept = db.execute(select(library.c.preview)).scalar()
+        return PREVIEW_SIZE if kept is None else int(kept)
 
     def precision(self, space_id: int) -> tuple[str, bool]:
         """Return the precision in which a space's photos are encoded, and whether it was tested and chosen."""

@@ -210,6 +210,16 @@ def test_no_previews_are_made_where_none_are_wanted(photos: Path, tmp_path: Path
         assert library.status().previews == 0
         assert library.preview(library.search("red")[0])[8:12] == b"WEBP"  # made from the photo, and not kept
         assert library.status().previews == 0
+    paint(photos / "new.png", (1, 2, 3))
+    with glimpse.Library(Settings(tmp_path / "library", cache, "fake")) as library:
+        library.index()
+        assert library.status().previews == 0  # said once, it holds
+    paint(photos / "newer.png", (1, 2, 3), (600, 600))
+    with glimpse.Library(Settings(tmp_path / "library", cache, "fake", preview=100)) as library:
+        library.index()
+        (preview,) = (tmp_path / "library" / "previews").glob("*/*.webp")
+        with Image.open(preview) as picture:
+            assert picture.size == (100, 100)
 
 
 def test_a_preview_that_is_missing_comes_back_when_it_is_asked_for(indexed: Library, photos: Path) -> None:

@@ -55,6 +55,7 @@ def test_names_that_are_not_utf8() -> None:
 
 def test_every_primary_stands_for_itself() -> None:
     stems = ["a", "b.MP", "b.MP~2", "a_hevc"]
-    names = [f"{stem}.{kind}".encode() for stem in stems for kind in ("heic", "JPG", "dng", "cr2", "mov", "MP", "mp4")]
+    kinds = ["heic", "JPG", "dng", "cr2", "mov", "MP", "mp4"]
+    names = [f"{stem}.{kind}".encode() for stem in stems for kind in kinds]
     found = companions(names)
     assert found and not found.keys() & set(found.values())

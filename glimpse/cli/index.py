@@ -1,82 +1,98 @@
 """`glimpse index`."""
 
-import json
-import signal
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Self
 
 import click
 
 from glimpse.cli.options import SomePath, json_option, library_option, model_option
-from glimpse.cli.search import note_stage
+from glimpse.cli.runs import Runs, StopOnInterrupt
 from glimpse.defaults import settings
 
-if TYPE_CHECKING:
-    from core.types import Progress, ProgressCallback
+EVERY = 600.0
 
 
 @click.command()
 @click.argument("paths", nargs=-1, type=SomePath(), metavar="[PATH]...")
+@click.option(
+    "--exclude",
+    metavar="PATTERN",
+    multiple=True,
+    help="Leave out what fits, as in .gitignore; may be repeated. See also: .glimpseignore files.",
+)
+@click.option("--hidden/--no-hidden", default=None, help="Take names that begin with a dot, too.")
+@click.option(
+    "--follow-symlinks/--no-follow-symlinks", default=None, help="Follow links that lead out of the folder."
+)
+@click.option("--no-previews", is_flag=True, help="Store no more previews: less disk, more to read later.")
+@click.option(
+    "--preview-size", metavar="PX", type=click.IntRange(64, 4096), help="Longer side of previews to come (at first: 512)."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--watch", is_flag=True, help="Go on: look again whenever photos have changed.")
+@click.option(
+    "--every",
+    metavar="SECONDS",
+    type=click.FloatRange(min=1),
+    help=f"With --watch: look again that often in any case, for network drives (default: {EVERY:.0f}).",
+)
 @library_option
 @model_option
 @json_option
-def index(paths: tuple[Path, ...], library: Path | None, model: str | None, json_: bool) -> int:
+def index(
+    paths: tuple[Path, ...],
+    exclude: tuple[str, ...],
+    hidden: bool | None,
+    follow_symlinks: bool | None,
+    no_previews: bool,
+    preview_size: int | None,
+    dry_run: bool,
+    watch: bool,
+    every: float | None,
+    library: Path | None,
+    model: str | None,
+    json_: bool,
+) -> int:
     """Take photos in: new and changed ones are encoded, moved ones recognised, missing ones noted.
 
-    PATH is a folder or a photo; without any, all that was indexed before is looked at again.
+    PATH is a folder or a photo; without any, all that was indexed before is looked at again. How a folder is walked
+    (--exclude, --hidden, --follow-symlinks) is said once and holds for it until something else is said; so does
+    what is said of previews.
 
     \b
     Examples:
       glimpse index ~/Pictures /media/usb/DCIM
+      glimpse index ~/Pictures --exclude 'raw/' --exclude '*.png'
       glimpse index
+      glimpse index --watch
     """
+    from core.types import Walk
     from glimpse import render
-    from glimpse.api import Library
 
-    with (
-        Library(settings(library, model), note_stage) as opened,
-        render.ProgressBar() as bar,
-        StopOnInterrupt(bar) as stopping,
+    for first, second, clash in (
+        ("--no-previews", "--preview-size", no_previews and preview_size),
+        ("--watch", "--dry-run", watch and dry_run),
     ):
-        render.note_model_once(opened)
-        report = opened.index(paths, progress=stopping.progress, stop=stopping.requested)
-    render.index_report(report)
-    render.emit(json.dumps(report.as_dict()) if json_ else render.summary(report))
-    if not report.interrupted:
+        if clash:
+            raise click.UsageError(f"{first} and {second} exclude each other")
+    if every and not watch:
+        raise click.UsageError("--every goes with --watch")
+    chosen = settings(library, model)
+    if no_previews or preview_size:
+        chosen = replace(chosen, preview=0 if no_previews else preview_size)
+    said = exclude or hidden is not None or follow_symlinks is not None
+    walk = Walk(exclude, bool(hidden), bool(follow_symlinks)) if said else None
+    if exclude:
+        from indexer.ignore import Rules
+
+        Rules(b"", exclude)  # before a library is made for a slip of the pen
+    with StopOnInterrupt() as stopping:
+        runs = Runs(chosen, walk, dry_run, json_, stopping)
+        if watch:
+            runs.for_ever(paths, every or EVERY)
+        else:
+            runs.once(paths)
+    if not runs.interrupted():
         return 0
     render.note("stopped; what was done is kept. To go on, run the same command again.")
     return 130
-
-
-class StopOnInterrupt:
-    """Turn the first Ctrl-C of a run into a request to stop after the batch in flight; a second one stops at once.
-
-    So does the first, as long as the run has not begun: while the model is prepared there is nothing to finish.
-    """
-
-    def __init__(self, show: "ProgressCallback") -> None:
-        self._show = show
-        self._begun = False
-        self._requested = False
-
-    def progress(self, progress: "Progress") -> None:
-        """Pass progress on; the first sign of it means that the run has begun."""
-        self._begun = True
-        self._show(progress)
-
-    def requested(self) -> bool:
-        """Say whether somebody asked to stop."""
-        return self._requested
-
-    def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGINT, self._interrupt)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
-        if self._requested or not self._begun:
-            raise KeyboardInterrupt
-        self._requested = True

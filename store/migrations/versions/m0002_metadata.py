@@ -21,6 +21,7 @@ def upgrade() -> None:
     """Add what version 0.2 knows, and have files read again that 0.1 could not."""
     op.add_column("spaces", sa.Column("precision", sa.String, nullable=False, server_default="fp32"))
     op.add_column("spaces", sa.Column("self_test", sa.Text))
+    op.add_column("library", sa.Column("preview", sa.Integer))
     op.add_column("sources", sa.Column("walk", sa.Text))
     op.add_column("contents", sa.Column("damaged", sa.Boolean, nullable=False, server_default="0"))
     op.add_column("contents", sa.Column("metadata", sa.Text))
