@@ -1,7 +1,7 @@
 """EmbeddingGemma 2: photos and texts in one space, in torch through transformers.
 
-Its files are those of the hub; the layout there (sentence-transformers: transformer, mean over the tokens, unit length)
-is short enough to be done here. The tower for sound stays on the disk.
+Its files are those of the hub; the layout there (sentence-transformers: transformer, mean over the tokens, unit
+length) is short enough to be done here. The tower for sound stays on the disk.
 """
 
 import hashlib

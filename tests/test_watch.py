@@ -191,7 +191,7 @@ def test_what_is_said_reaches_the_library(
     calls: list[dict[str, object]], arguments: list[str], changes: dict[str, object]
 ) -> None:
     assert cli.main(["index", "x", *arguments, "--model", "fake"], standalone_mode=False) == 0
-    assert calls == [{"paths": (Path("x"),), "walk": None, "dry_run": False, "preview": 512, **changes}]
+    assert calls == [{"paths": (Path("x"),), "walk": None, "dry_run": False, "preview": None, **changes}]
 
 
 @pytest.mark.parametrize(

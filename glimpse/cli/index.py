@@ -26,7 +26,7 @@ EVERY = 600.0
 )
 @click.option("--no-previews", is_flag=True, help="Store no more previews: less disk, more to read later.")
 @click.option(
-    "--preview-size", metavar="PX", type=click.IntRange(64, 4096), help="Longer side of previews to come (at first: 512)."
+    "--preview-size", metavar="PX", type=click.IntRange(64, 4096), help="Longer side of new previews (at first: 512)."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--watch", is_flag=True, help="Go on: look again whenever photos have changed.")
