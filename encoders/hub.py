@@ -71,7 +71,7 @@ def download(repo: str, files: Sequence[str], announce: Callable[[int], None], b
     what an interrupted download left is taken up. bars: huggingface_hub may draw its progress on stderr.
     """
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     if not bars:  # some of its bars are drawn whether or not there is a terminal
         disable_progress_bars()

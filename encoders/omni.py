@@ -1,7 +1,12 @@
 """EmbeddingGemma 2: photos and texts in one space, in torch through transformers.
 
+<<<<<<< HEAD
 Its files are those of the hub; the layout there (sentence-transformers: transformer, mean over the tokens, unit
 length) is short enough to be done here. The tower for sound stays on the disk.
+=======
+What sentence-transformers does with the same files (the mean over all tokens, scaled to length 1) is short enough to
+be done here. The tower for sound stays on the disk.
+>>>>>>> omni
 """
 
 import hashlib
@@ -132,9 +137,7 @@ def load(cache: Path, progress: ProgressCallback | None, preset: "Preset") -> Om
         )
     except Exception as error:  # whatever files can be wrong in
         reason = " ".join(str(error).split())[:200]
-        raise ModelError(
-            f"{preset.name} cannot be loaded: {reason}; {_remedy(preset, weights.parent)}"
-        ) from error
+        raise ModelError(f"{preset.name} cannot be loaded: {reason}; {_remedy(preset, weights.parent)}") from error
 
 
 def load_model(folder: Path, dtype: Any) -> tuple[Any, Any]:

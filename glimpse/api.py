@@ -101,7 +101,14 @@ class Library:
         from search.grammar import parse_query
 
         asked = parse_query(query, plus, minus)
-        return self._open_engine().search(asked, k)
+        engine = self._open_engine()
+        if self._progress:
+            from search.length import is_cut
+
+            for term in asked.terms:
+                if term.modality is Modality.TEXT and is_cut(engine.encoder, term.value):
+                    self._progress(Progress(f"the model reads only the beginning of '{term.value[:40]}...'"))
+        return engine.search(asked, k)
 
     def similar(self, file: FilePath, k: int = 10) -> list[Hit]:
         """Return the k photos most like a picture file, which is not among them."""

@@ -207,12 +207,12 @@ def test_rows_are_scaled_to_one_and_zeros_stay() -> None:
 
 def test_an_unknown_model_is_named_with_those_that_there_are(cache: Path) -> None:
     with pytest.raises(
-        ModelError, match=r"there is no model 'clip'; the models are: builtin, small, base, large, open_"
+        ModelError, match=r"there is no model 'clip'; the models are: builtin, small, base, large, omni, open_"
     ):
         registry.load("clip", cache)
 
 
-@pytest.mark.parametrize("name", ["small", "base", "large"])
+@pytest.mark.parametrize("name", ["small", "base", "large", "omni"])
 def test_a_model_that_is_not_there_is_refused_with_its_size_and_a_way_to_get_it(cache: Path, name: str) -> None:
     said = (
         rf"^the model '{name}' \(\d,\d00 MB\) is not on this machine; get it with: glimpse models get {name}, or use"

@@ -132,7 +132,10 @@ def test_what_is_here_is_not_fetched_again_though_the_hub_has_a_newer_one(omni: 
 
 def test_a_repository_without_safetensors_is_refused(small: Hub) -> None:
     del small.files["open_clip_model.safetensors"]
-    with pytest.raises(ModelError, match=r"^timm/ViT-B-32-SigLIP2-256 has no open_clip_model\.safetensors, and other formats can run code$"):
+    with pytest.raises(
+        ModelError,
+        match=r"^timm/ViT-B-32-SigLIP2-256 has no open_clip_model\.safetensors, and other formats can run code$",
+    ):
         get("small")
     assert small.fetched == []
 
