@@ -1,12 +1,7 @@
 """EmbeddingGemma 2: photos and texts in one space, in torch through transformers.
 
-<<<<<<< HEAD
-Its files are those of the hub; the layout there (sentence-transformers: transformer, mean over the tokens, unit
-length) is short enough to be done here. The tower for sound stays on the disk.
-=======
 What sentence-transformers does with the same files (the mean over all tokens, scaled to length 1) is short enough to
 be done here. The tower for sound stays on the disk.
->>>>>>> omni
 """
 
 import hashlib
