@@ -45,6 +45,8 @@ _ANIMATED = ("GIF", "WEBP", "AVIF", "PNG")
 
 CUT_SHORT = "the file is cut short"
 _SAYS_CUT_SHORT = ("truncated", "premature", "unexpected end of file")
+_SAYS_NO_MEMORY = ("out of memory", "memory allocation error: unspecified")
+"""What libavif and libheif say; libheif's own limits are memory allocation errors of another kind."""
 _ORIENTATION = 0x0112
 _JPEG = ("JPEG", "MPO")
 """An MPO is a JPEG with further ones behind it: depth, or the other eye."""
@@ -183,10 +185,8 @@ def _loaded(data: bytes, name: str, want: ImageInput, preview: int = 0) -> Itera
                 yield _Loaded(image, plain(image), profile, orientation, size)
     except MediaError:
         raise
-    except MemoryError as error:
-        raise TemporaryMediaError("not enough memory to decode it") from error
     except Exception as error:  # a decoder fed with rubbish may raise anything
-        raise MediaError(_reason(error)) from error
+        raise _named(error) from error
 
 
 @contextlib.contextmanager
@@ -243,11 +243,14 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _reason(error: Exception) -> str:
+def _named(error: Exception) -> MediaError:
     """Say in a person's words why a decoder failed."""
     text = " ".join(str(error).split()) or type(error).__name__
-    if any(word in text.lower() for word in _SAYS_CUT_SHORT) or isinstance(error, EOFError):
-        return CUT_SHORT
+    said = text.lower()
+    if isinstance(error, MemoryError) or any(words in said for words in _SAYS_NO_MEMORY):
+        return TemporaryMediaError("not enough memory to decode it")
+    if isinstance(error, EOFError) or any(words in said for words in _SAYS_CUT_SHORT):
+        return MediaError(CUT_SHORT)
     if "cannot identify image file" in text:
-        return "damaged: its header cannot be read"
-    return f"damaged: {text}"
+        return MediaError("damaged: its header cannot be read")
+    return MediaError(f"damaged: {text}")

@@ -50,7 +50,7 @@ def show_raw(data: bytes, megapixels: int) -> Shown | None:
             return Shown(raw.postprocess(half_size=True, use_camera_wb=True).squeeze(), 1, size)
     except rawpy.LibRawFileUnsupportedError:
         return None
-    except rawpy.LibRawUnsufficientMemoryError as error:
+    except (rawpy.LibRawUnsufficientMemoryError, rawpy.LibRawMemPoolOverflowError) as error:
         raise MemoryError from error
     except rawpy.LibRawIOError as error:  # all its input is in memory
         raise MediaError("the file is cut short") from error
@@ -71,13 +71,14 @@ def _preview(raw: Any, data: bytes) -> tuple[bytes | Pixels, int] | None:
             return None
         if thumb.format is rawpy.ThumbFormat.BITMAP:
             pixels = np.squeeze(thumb.data)
-            return (pixels, turn) if min(pixels.shape[:2]) >= SMALLEST_PREVIEW else None
+            shows = pixels.dtype == np.uint8 and min(pixels.shape[:2]) >= SMALLEST_PREVIEW
+            return (pixels, turn) if shows else None
         with Image.open(io.BytesIO(thumb.data), formats=("JPEG",)) as image:
             # Of its own, or written into it by LibRaw; EXIF without it says nothing about how the camera was held.
             own = image.getexif().get(0x0112)
             turn = own if own in _TURNS else turn
             return (thumb.data, turn) if min(image.size) >= SMALLEST_PREVIEW else None
-    except rawpy.LibRawUnsufficientMemoryError:
+    except (rawpy.LibRawUnsufficientMemoryError, rawpy.LibRawMemPoolOverflowError):
         raise
     except Exception:  # none, of an unknown kind, or damaged: the sensor's pixels are still there
         return None

@@ -552,9 +552,9 @@ def test_a_folder_named_like_a_photo_is_a_folder(library: glimpse.Library, tmp_p
 
 NO_PHOTOS = {
     "empty.jpg": (b"", "the file is empty (0 bytes)"),
-    "text.jpg": (b"Dear diary", "not a photo in a known format (JPEG, PNG, WEBP, GIF, TIFF, BMP, AVIF)"),
-    "raw.cr2": (b"II*\0 and so on", "RAW photos are not supported yet"),
-    "photo.heic": (b"\0\0\0\x18ftypheic", "HEIC photos are not supported yet"),
+    "text.jpg": (b"Dear diary", "not a photo in a known format (JPEG, PNG, WEBP, GIF, TIFF, BMP, AVIF, HEIF, RAW)"),
+    "raw.raf": (b"FUJIFILMCCD-RAW" + bytes(500), "a RAW photo of an unknown camera, or damaged"),
+    "photo.heic": (b"\0\0\0\x18ftypheic", "damaged: its header cannot be read"),
 }
 
 
