@@ -5,19 +5,29 @@ from pathlib import PurePath
 HEAD_BYTES = 32
 """How many leading bytes `sniff` needs."""
 
-PHOTO_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "HEIF", "RAW")
-"""The formats that are decoded, by Pillow's names and one for all cameras' own; everything else stays shut."""
+EXTENSIONS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "AVIF": (".avif", ".avifs"),
+    "HEIF": (".heic", ".heics", ".heif", ".heifs", ".hif"),
+    "RAW": (
+        ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".raf", ".rw2", ".orf", ".pef",
+        ".srw", ".3fr", ".iiq", ".mef", ".mos", ".mrw", ".kdc", ".dcr", ".erf", ".x3f", ".raw", ".rwl",
+    ),
+}  # fmt: skip
+"""The formats that are decoded, and what their files are called; everything else stays shut.
 
-RAW_EXTENSIONS = frozenset(
-    [".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".raf", ".rw2", ".orf", ".pef", ".srw"]
-    + [".3fr", ".iiq", ".mef", ".mos", ".mrw", ".kdc", ".dcr", ".erf", ".x3f", ".raw", ".rwl"]
-)
-"""Most RAW files begin like a TIFF, whose reader would show their smallest preview: only the name tells them."""
+Most RAW files begin like a TIFF, whose reader would show their smallest preview: only the name tells them.
+"""
 
-PHOTO_EXTENSIONS = RAW_EXTENSIONS | frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff", ".bmp"]
-    + [".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif"]
-)
+PHOTO_FORMATS = tuple(EXTENSIONS)
+"""Pillow's names of the formats, and one for all cameras' own."""
+
+PHOTO_EXTENSIONS = frozenset(name for names in EXTENSIONS.values() for name in names)
 """A file with such a name that is no photo is a failure worth telling."""
 
 MOVIE_EXTENSIONS = frozenset([".mov", ".mp4", ".m4v", ".mp"])
@@ -80,7 +90,7 @@ def _sniff_boxes(head: bytes) -> str | None:
 def photo_format(head: bytes, name: str | PurePath) -> str | None:
     """Return one of PHOTO_FORMATS, or None, for a file's first HEAD_BYTES and its name."""
     kind = sniff(head)
-    return "RAW" if kind == "TIFF" and extension(name) in RAW_EXTENSIONS else kind
+    return "RAW" if kind == "TIFF" and extension(name) in EXTENSIONS["RAW"] else kind
 
 
 def expected_photo(name: str | PurePath) -> bool:

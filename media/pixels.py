@@ -26,10 +26,10 @@ _SRGB = ImageCms.createProfile("sRGB")
 
 
 def shrunk(image: Image.Image, want: ImageInput, profile: bytes | None, orientation: int) -> Image.Image:
-    """Shrink (or grow) to the square that is wanted, or to that longer side for a letterbox; upright, over white, RGB.
+    """Shrink (or grow) to the square that is wanted, or to that longer side for a letterbox; upright RGB over white.
 
-    image: as `plain` returns it; profile: its ICC profile; orientation: EXIF's. Shrinking comes first: it makes turning
-    and colour work cheap.
+    image: as `plain` returns it; profile: its ICC profile; orientation: EXIF's. Shrinking comes first: it makes
+    turning and colour work cheap.
     """
     size, part = _target(image.size, want.fit, want.size)
     small = image.resize(size, _FILTERS[want.interpolation], part, reducing_gap=3.0)

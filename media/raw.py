@@ -12,15 +12,17 @@ from core.types import Pixels
 
 SMALLEST_PREVIEW = 256
 """A preview whose shorter side, in px, is less than this is passed over: encoders would see it enlarged."""
+_TAIL = 1024
 _TURNS = (1, 2, 4, 3, 5, 8, 6, 7)
-"""EXIF orientation for LibRaw's flip: bit 0 mirrors left and right, bit 1 top and bottom, bit 2 exchanges the axes."""
+"""EXIF orientation for LibRaw's flip: bit 0 mirrors left and right, bit 1 top and bottom, bit 2 swaps the axes."""
 
 
 @dataclass(frozen=True)
 class Shown:
     """What there is to see of a RAW photo.
 
-    picture: a JPEG, or pixels; orientation: EXIF's number of how to turn it; size: upright (width, height) of the RAW.
+    picture: a JPEG, or pixels; orientation: EXIF's number of how to turn it; size: upright (width, height) of the
+    sensor's picture.
     """
 
     picture: bytes | Pixels
@@ -39,7 +41,7 @@ def show_raw(data: bytes, megapixels: int) -> Shown | None:
         with rawpy.imread(io.BytesIO(data)) as raw:
             width, height = raw.sizes.width, raw.sizes.height
             size = (height, width) if raw.sizes.flip & 4 else (width, height)
-            found = _preview(raw)
+            found = _preview(raw, data)
             if found is not None:
                 return Shown(*found, size)
             if width * height > megapixels * 1_000_000:
@@ -48,7 +50,7 @@ def show_raw(data: bytes, megapixels: int) -> Shown | None:
             return Shown(raw.postprocess(half_size=True, use_camera_wb=True).squeeze(), 1, size)
     except rawpy.LibRawFileUnsupportedError:
         return None
-    except rawpy.LibRawUnsufficientMemoryError as error:
+    except (rawpy.LibRawUnsufficientMemoryError, rawpy.LibRawMemPoolOverflowError) as error:
         raise MemoryError from error
     except rawpy.LibRawIOError as error:  # all its input is in memory
         raise MediaError("the file is cut short") from error
@@ -57,22 +59,26 @@ def show_raw(data: bytes, megapixels: int) -> Shown | None:
         raise MediaError(f"damaged: {reason.decode() if isinstance(reason, bytes) else reason}") from error
 
 
-def _preview(raw: Any) -> tuple[bytes | Pixels, int] | None:
-    """Return the largest preview and its orientation, or None where there is none that is large enough."""
+def _preview(raw: Any, data: bytes) -> tuple[bytes | Pixels, int] | None:
+    """Return the largest preview and its orientation, or None where there is none that is whole and large enough."""
     import rawpy
 
     turn = _TURNS[raw.sizes.flip & 7]
     try:
         thumb = raw.extract_thumb()
+        # Of a file that is cut short, LibRaw hands out what it found in memory: another photo's preview, perhaps.
+        if bytes(memoryview(thumb.data).cast("B")[-_TAIL:]) not in data:
+            return None
         if thumb.format is rawpy.ThumbFormat.BITMAP:
             pixels = np.squeeze(thumb.data)
-            return (pixels, turn) if min(pixels.shape[:2]) >= SMALLEST_PREVIEW else None
+            shows = pixels.dtype == np.uint8 and min(pixels.shape[:2]) >= SMALLEST_PREVIEW
+            return (pixels, turn) if shows else None
         with Image.open(io.BytesIO(thumb.data), formats=("JPEG",)) as image:
             # Of its own, or written into it by LibRaw; EXIF without it says nothing about how the camera was held.
             own = image.getexif().get(0x0112)
             turn = own if own in _TURNS else turn
             return (thumb.data, turn) if min(image.size) >= SMALLEST_PREVIEW else None
-    except rawpy.LibRawUnsufficientMemoryError:
+    except (rawpy.LibRawUnsufficientMemoryError, rawpy.LibRawMemPoolOverflowError):
         raise
     except Exception:  # none, of an unknown kind, or damaged: the sensor's pixels are still there
         return None

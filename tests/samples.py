@@ -11,10 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-Values = npt.NDArray[Any]
 RED, GREEN, BLUE, YELLOW, BLACK, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 0, 0), (255,) * 3
 T = Image.Transpose
 STORED = {  # how an upright photo lies in the file for each EXIF orientation
@@ -109,7 +107,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes, *extra: b
 def grey_jpeg(width: int, height: int) -> bytes:
     """Return a baseline JPEG of one grey, of any size, without compressing a single pixel.
 
-    Every block is "no difference" (00) and "end of block" (1010) in the standard Huffman tables: four make three bytes.
+    Every block is "no difference" (00) and "end of block" (1010) in the standard Huffman tables: four in three bytes.
     """
     data = bytearray(saved(Image.new("L", (8, 8), 128), "JPEG"))
     start = data.index(b"\xff\xc0") + 5
@@ -144,45 +142,46 @@ Page = tuple[dict[int, tuple[int, Any]], bytes]
 
 
 def tiff(*pages: Page, below: Sequence[Page] = ()) -> bytes:
-    """Return a little-endian TIFF; `below` are SubIFDs of the first page."""
-    body, places, following = b"", [], 0
-    for page in below:
-        places.append(8 + len(body))
-        body += _directory(page, 8 + len(body), 0)
-    for number, (tags, strip) in reversed(list(enumerate(pages))):
-        if places and number == 0:
-            tags = {**tags, 330: (LONG, places)}
-        at = 8 + len(body)
-        body += _directory((tags, strip), at, following)
-        following = at
-    return b"II*\0" + struct.pack("<I", following) + body
+    """Return a little-endian TIFF, directories first, then strips; `below` are SubIFDs of the first page."""
+    every = [*pages, *below]
+    tags = [{**page, 273: (LONG, [0]), 279: (LONG, [len(strip)])} for page, strip in every]
+    if below:
+        tags[0][330] = (LONG, [0] * len(below))
+    starts = _starts(8, [6 + sum(12 + _outside(*tag) for tag in page.values()) for page in tags])
+    strips = _starts(starts.pop(), [len(strip) + len(strip) % 2 for _, strip in every])
+    if below:
+        tags[0][330] = (LONG, starts[len(pages) :])
+    body = b""
+    for number, (page, at) in enumerate(zip(tags, starts, strict=True)):
+        page[273] = (LONG, [strips[number]])
+        body += _directory(page, at, starts[number + 1] if number + 1 < len(pages) else 0)
+    return b"II*\0\x08\0\0\0" + body + b"".join(strip + bytes(len(strip) % 2) for _, strip in every)
 
 
-def _directory(page: Page, at: int, following: int) -> bytes:
-    tags, strip = page
-    tags = {**tags, 273: (LONG, [0]), 279: (LONG, [len(strip)])}
-    values_at = at + 2 + 12 * len(tags) + 4
-    strip_at = values_at + sum(max(0, _size(*tag)) for tag in tags.values() if _size(*tag) > 4)
-    tags[273] = (LONG, [strip_at])
+def _starts(first: int, sizes: Sequence[int]) -> list[int]:
+    """Return where each part begins, and where the last one ends."""
+    return [first + sum(sizes[:number]) for number in range(len(sizes) + 1)]
+
+
+def _directory(tags: dict[int, tuple[int, Any]], at: int, following: int) -> bytes:
     entries, values = struct.pack("<H", len(tags)), b""
+    values_at = at + 6 + 12 * len(tags)
     for tag, (kind, content) in sorted(tags.items()):
         width, pack = _PACKED[kind]
         packed = pack(content)
         inline = packed.ljust(4, b"\0") if len(packed) <= 4 else struct.pack("<I", values_at + len(values))
         entries += struct.pack("<HHI", tag, kind, len(packed) // width) + inline
         values += packed + bytes(len(packed) % 2) if len(packed) > 4 else b""
-    body = entries + struct.pack("<I", following) + values + strip
-    return body + bytes(len(body) % 2)
+    return entries + struct.pack("<I", following) + values
 
 
-def _size(kind: int, content: Any) -> int:
+def _outside(kind: int, content: Any) -> int:
+    """Return how many bytes of a tag do not fit into its entry."""
     size = len(_PACKED[kind][1](content))
-    return size + size % 2
+    return size + size % 2 if size > 4 else 0
 
 
-def _described(
-    width: int, height: int, samples: int, bits: int, compression: int, photometric: int
-) -> dict[int, Any]:
+def described(width: int, height: int, samples: int, bits: int, compression: int, photometric: int) -> dict[int, Any]:
     return {
         256: (LONG, [width]),
         257: (LONG, [height]),
@@ -198,10 +197,12 @@ def _described(
 def preview_page(image: Image.Image, *, jpeg: bool, exif: Image.Exif | None = None) -> Page:
     """Return a reduced-resolution page as cameras put it into RAW files: a JPEG (with EXIF of its own), or RGB."""
     if jpeg:
-        options = {} if exif is None else {"exif": exif}
-        strip = saved(image, "JPEG", **options)
-        return {**_described(*image.size, 3, 8, 7, 6), 254: (LONG, [1])}, strip
-    return {**_described(*image.size, 3, 8, 1, 2), 254: (LONG, [1])}, image.tobytes()
+        strip = saved(image, "JPEG")
+        if exif is not None:  # first of all, as cameras write it
+            strip = saved(image, "JPEG", exif=exif)
+            strip = strip[:2] + strip[strip.index(b"\xff\xe1") :]
+        return {**described(*image.size, 3, 8, 7, 6), 254: (LONG, [1])}, strip
+    return {**described(*image.size, 3, 8, 1, 2), 254: (LONG, [1])}, image.tobytes()
 
 
 def _sensor_page(image: Image.Image, *, linear: bool) -> Page:
@@ -209,18 +210,18 @@ def _sensor_page(image: Image.Image, *, linear: bool) -> Page:
     light = (np.asarray(image, dtype=np.float64) / 255) ** 2.2
     values = np.round(light * 60_000).astype("<u2")
     if linear:
-        return {**_described(*image.size, 3, 16, 1, 34892), 254: (LONG, [0])}, values.tobytes()
+        return {**described(*image.size, 3, 16, 1, 34892), 254: (LONG, [0])}, values.tobytes()
     mosaic = values[..., 1].copy()
     mosaic[::2, ::2] = values[::2, ::2, 0]
     mosaic[1::2, 1::2] = values[1::2, 1::2, 2]
     filters = {33421: (SHORT, [2, 2]), 33422: (BYTE, [0, 1, 1, 2])}
-    return {**_described(*image.size, 1, 16, 1, 32803), **filters, 254: (LONG, [0])}, mosaic.tobytes()
+    return {**described(*image.size, 1, 16, 1, 32803), **filters, 254: (LONG, [0])}, mosaic.tobytes()
 
 
 def dng(image: Image.Image, *, preview: Page | None = None, orientation: int = 1, linear: bool = False) -> bytes:
     """Return a DNG of a photo that is upright when its pixels are turned as `orientation` says.
 
-    image: what lies in the file; preview: the page before it, see preview_page; linear: demosaiced, as some phones do.
+    image: what lies in the file; preview: the page before it, see preview_page; linear: demosaiced.
     The camera has sRGB's primaries (the matrix goes from XYZ at D65), so that colours come out as they went in.
     """
     tags, strip = _sensor_page(image, linear=linear)

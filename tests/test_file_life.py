@@ -557,6 +557,7 @@ NO_PHOTOS = {
     "empty.jpg": (b"", "the file is empty (0 bytes)"),
     "text.jpg": (b"Dear diary", "not a photo in a known format (JPEG, PNG, WEBP, GIF, TIFF, BMP, AVIF, HEIF, RAW)"),
     "raw.cr2": (b"II*\0 and so on", "the file is cut short"),
+    "raw.raf": (b"FUJIFILMCCD-RAW" + bytes(500), "a RAW photo of an unknown camera, or damaged"),
     "photo.heic": (b"\0\0\0\x18ftypheic", "damaged: its header cannot be read"),
 }
 

@@ -283,14 +283,26 @@ def test_a_file_that_cannot_be_read_has_no_head(tmp_path: Path) -> None:
         (b"MM\0*\0\0\0\x08", "TIFF"),
         (b"II+\0\x08\0\0\0", "TIFF"),
         (b"MM\0+\0\x08\0\0", "TIFF"),
-        (b"IIRO\x08\0\0\0", None),
-        (b"IIU\0\x18\0\0\0", None),
         (b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0", "BMP"),
         (b"BMW 320i, blue, 1988", None),
         (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miaf", "AVIF"),
         (b"\0\0\0\x20ftypavis\0\0\0\0avifavismsf1", "AVIF"),
         (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", None),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIF"),
+        (b"\0\0\0\x1cftypheix\0\0\0\0mif1heixmiaf", "HEIF"),
+        (b"\0\0\0\x18ftyphevc\0\0\0\0msf1hevc", "HEIF"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIF"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "RAW"),
+        (b"II*\0\x10\0\0\0CR\2\0", "RAW"),
+        (b"IIU\0\x18\0\0\0", "RAW"),
+        (b"IIRO\x08\0\0\0", "RAW"),
+        (b"IIRS\x08\0\0\0", "RAW"),
+        (b"MMOR\0\0\0\x08", "RAW"),
+        (b"FUJIFILMCCD-RAW 0201FF383501", "RAW"),
+        (b"II\x1a\0\0\0HEAPCCDR\2\0\1\0", "RAW"),
+        (b"FOVb\0\0\2\0", "RAW"),
+        (b"\0MRM\0\0\0\0", "RAW"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", None),
         (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", None),
         (b"%PDF-1.7", None),
         (b"%!PS-Adobe-3.0 EPSF-3.0", None),
@@ -329,6 +341,23 @@ def test_a_name_says_what_people_expect(name: str | Path, expected: bool) -> Non
     assert kinds.expected_photo(name) is expected
 
 
+@pytest.mark.parametrize(
+    ("head", "name", "kind"),
+    [
+        (b"II*\0\x08\0\0\0", "a.NEF", "RAW"),
+        (b"MM\0*\0\0\0\x08", "a.dng", "RAW"),
+        (b"II*\0\x08\0\0\0", "a.tif", "TIFF"),
+        (b"II*\0\x10\0\0\0CR\2\0", "a", "RAW"),
+        (b"\xff\xd8\xff\xe0", "a.dng", "JPEG"),
+        (b"Dear diary", "a.dng", None),
+    ],
+)
+def test_of_what_begins_like_a_tiff_the_name_tells_the_raw(head: bytes, name: str, kind: str | None) -> None:
+    assert kinds.photo_format(head, name) == kind
+
+
 def test_extensions_are_lower_case_and_of_one_kind() -> None:
-    assert {kinds.extension(f"a{e.upper()}") for e in kinds.PHOTO_EXTENSIONS} == kinds.PHOTO_EXTENSIONS
-    assert kinds.PHOTO_EXTENSIONS.isdisjoint(kinds.LATER_EXTENSIONS)
+    names = [name for of_format in kinds.EXTENSIONS.values() for name in of_format]
+    names += [*kinds.MOVIE_EXTENSIONS, *kinds.IGNORED_EXTENSIONS]
+    assert [kinds.extension(f"a{name.upper()}") for name in names] == names
+    assert len(set(names)) == len(names)

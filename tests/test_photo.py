@@ -88,32 +88,14 @@ def test_the_content_decides_whatever_the_name(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.heic", "a.dng"])
-@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "TIFF"])
-def test_a_photo_under_the_name_of_a_later_format_is_read(kind: str, name: str) -> None:
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_photo_under_the_name_of_another_format_is_read(kind: str, name: str) -> None:
     assert decode_photo(saved(scene(), kind), name, LETTERBOX).size == (96, 64)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_photo_is_told_by_its_first_bytes(kind: str) -> None:
     assert check_photo(saved(scene(), kind), "x") == kind
-
-
-@pytest.mark.parametrize("name", ["a.dng", "a.NEF", "a.cr2", "a.arw"])
-def test_raw_never_reaches_the_tiff_reader_which_would_show_its_preview(name: str) -> None:
-    assert reason(saved(scene(), "TIFF"), name) == "RAW photos are not supported yet"
-
-
-@pytest.mark.parametrize(
-    ("head", "name", "expected"),
-    [
-        (b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(99), "a.heic", "HEIC photos are not supported yet"),
-        (b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(99), "a.HIF", "HEIC photos are not supported yet"),
-        (b"FUJIFILMCCD-RAW 0201" + bytes(99), "a.raf", "RAW photos are not supported yet"),
-        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(99), "a.cr3", "RAW photos are not supported yet"),
-    ],
-)
-def test_photos_of_a_later_version_are_named(head: bytes, name: str, expected: str) -> None:
-    assert reason(head, name) == expected
 
 
 @pytest.mark.parametrize(
@@ -140,7 +122,7 @@ def test_what_is_no_photo_is_refused_before_it_reaches_a_decoder(data: bytes) ->
 
 @pytest.mark.parametrize("want", FITS, ids=lambda want: want.fit)
 @pytest.mark.parametrize("orientation", STORED)
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 def test_every_orientation_gives_the_upright_photo(kind: str, orientation: int, want: ImageInput) -> None:
     pixels, size = both(decode_photo(with_orientation(scene(), kind, orientation), "photo", want))
     assert size == (96, 64)
@@ -252,6 +234,7 @@ SHOWS_THROUGH = {
     "RGBA in WebP": saved(half_clear("RGB"), "WEBP"),
     "RGBA in TIFF": saved(half_clear("RGB"), "TIFF"),
     "RGBA in AVIF": saved(half_clear("RGB"), "AVIF"),
+    "RGBA in HEIF": saved(half_clear("RGB"), "HEIF"),
     "RGBA in GIF": saved(half_clear("RGB"), "GIF"),
     "P": saved(palette(), "PNG", transparency=1),
     "P with alphas": saved(palette(), "PNG", transparency=b"\xff\0"),
@@ -319,7 +302,7 @@ def test_every_mode_shows_its_colour(data: bytes, colour: tuple[int, int, int], 
     assert np.abs(decoded(data).astype(int) - colour).max() <= tolerance
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF", "TIFF", "HEIF"])
 def test_of_several_frames_the_first_is_taken(kind: str) -> None:
     first, second = Image.new("RGB", (64, 64), RED), Image.new("RGB", (64, 64), BLUE)
     data = saved(first, kind, save_all=True, append_images=[second])
@@ -420,7 +403,7 @@ def test_decoding_at_a_fraction_equals_decoding_whole(want: ImageInput) -> None:
     [
         (png(30_000, 30_000, 8, 2, b"\0" * 99), "30000 x 30000 pixels are more than the limit of 200 megapixels"),
         (png(2**31 - 1, 2**31 - 1, 1, 0, b"\0"), "megapixels"),
-        (jpeg_claiming(20_000, 20_000, progressive=True), "20000 x 20000 pixels are more than the limit of 80"),
+        (jpeg_claiming(20_000, 20_000, progressive=True), "20000 x 20000 pixels are more than the limit of 200"),
         (jpeg_claiming(65_000, 65_000, progressive=False), "65000 x 65000 pixels are more than the limit of 2000"),
         (saved(scene(), "BMP").replace(struct.pack("<ii", 96, 64), struct.pack("<ii", 99_999, 99_999)), "megapixels"),
     ],
@@ -449,7 +432,7 @@ def test_a_photo_that_was_cut_short_is_refused(kind: str, part: float) -> None:
     reason(data[: max(16, int(len(data) * part))])
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "BMP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "BMP", "HEIF"])
 def test_the_reason_says_that_a_photo_was_cut_short(kind: str) -> None:
     data = saved(noise(), kind)
     assert reason(data[: len(data) // 2]) == "the file is cut short"
@@ -496,8 +479,9 @@ SEEDS = {
     "16 bit TIFF": saved(Image.new("I;16", (24, 16), 999), "TIFF"),
     "float TIFF": saved(Image.new("F", (24, 16), 0.5), "TIFF"),
     "palette PNG": saved(palette().resize((24, 16)), "PNG", transparency=1),
-    "animated GIF": saved(scene((24, 16)), "GIF", save_all=True, append_images=[noise((24, 16))]),
-    "animated WebP": saved(scene((24, 16)), "WEBP", save_all=True, append_images=[noise((24, 16))]),
+    "animated GIF": saved(scene((24, 16)), "GIF", save_all=True, append_images=[noise((24, 16))] * 3),
+    "animated PNG": saved(scene((24, 16)), "PNG", save_all=True, append_images=[noise((24, 16))] * 3),
+    "animated WebP": saved(scene((24, 16)), "WEBP", save_all=True, append_images=[noise((24, 16))] * 3),
 }
 
 
@@ -589,4 +573,4 @@ def test_a_jpeg_whose_first_scan_lacks_components_is_held_to_the_lower_limit() -
     data = bytearray(jpeg_claiming(44_000, 44_000, progressive=False))
     at = data.index(b"\xff\xda") + 4
     data[at] += 1
-    assert "more than the limit of 80" in reason(bytes(data))
+    assert "more than the limit of 200" in reason(bytes(data))
