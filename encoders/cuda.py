@@ -81,7 +81,7 @@ class CudaTowers:
         self._instead, self._tell = instead, tell
         self._given_up = False
         self._shape = (size, size, 3)
-        self.batch = best_batch(self._rate, torch.OutOfMemoryError)
+        self.batch = best_batch(self.rate, torch.OutOfMemoryError)
 
     def images(self, pixels: Pixels) -> Vectors:
         """Return unit rows for photos; in smaller batches where memory is short, without the GPU where it fails."""
@@ -136,7 +136,7 @@ class CudaTowers:
             rows = self._tower.features(pixels)
         return torch.nn.functional.normalize(rows.float(), dim=-1)
 
-    def _rate(self, batch: int) -> float:
+    def rate(self, batch: int) -> float:
         """Return photos a second in batches of a size, the better of two turns after one that warms up."""
         pixels = np.zeros((IN_FLIGHT * batch, *self._shape), dtype=np.uint8)
         times = []
