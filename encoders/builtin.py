@@ -21,7 +21,7 @@ from onnxruntime import InferenceSession
 from tokenizers import Tokenizer
 
 from core.types import Fit, ImageInput, Pixels, ProgressCallback, Space, Vectors
-from encoders.base import unit
+from encoders.base import BATCH_SIZE, unit
 from encoders.runtime import Export, ensure_export
 
 RECIPE = 1
@@ -47,6 +47,8 @@ _TEXT_BATCH = 64
 
 class BuiltinEncoder:
     """Encode photos and English texts; knows about a thousand things."""
+
+    batch_size = BATCH_SIZE
 
     def __init__(self, export: Export) -> None:
         self.space = Space(

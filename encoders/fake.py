@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from core.types import Fit, ImageInput, Pixels, ProgressCallback, Space, Vectors
-from encoders.base import unit
+from encoders.base import BATCH_SIZE, unit
 
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "yellow": (1, 1, 0), "white": (1, 1, 1)}
 
@@ -16,6 +16,8 @@ class FakeEncoder:
 
     A red photo is [1, 0, 0], "red blue" is [1, 0, 1] / sqrt(2); no colour at all is grey, [1, 1, 1] / sqrt(3).
     """
+
+    batch_size = BATCH_SIZE
 
     def __init__(self) -> None:
         self.space = Space(name="fake", revision="1", dim=3, shared_dim=3)

@@ -3,6 +3,7 @@
 Where a model cannot be exported, its towers run in torch, in this process: the same vectors, a slower start.
 """
 
+import copy
 import importlib
 import os
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import onnxruntime
 from onnxruntime import InferenceSession
 
 from core.types import Fit, ImageInput, Interpolation, Pixels, Progress, ProgressCallback, Space, Vectors
+from encoders.base import BATCH_SIZE
 from encoders.openclip_source import Source, find_source
 from encoders.openclip_words import Words
 from encoders.runtime import Export, ensure_export
@@ -29,35 +31,46 @@ _BATCH = 16
 """Photos or texts that run through a tower together: more are no faster, and take memory."""
 
 
-class Towers(Protocol):
-    """What turns pixels and texts into unit rows."""
+class Images(Protocol):
+    """What turns pixels into unit rows."""
 
     def images(self, pixels: Pixels) -> Vectors:
         """Return unit rows for photos."""
         ...
+
+
+class Towers(Images, Protocol):
+    """What turns pixels and texts into unit rows."""
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """Return unit rows for texts."""
         ...
 
 
-class OnnxTowers:
-    """The exported graphs; the token table beside them is mapped, not read: SigLIP 2's takes 400 MB."""
+class OnnxImages:
+    """An exported image tower, opened by the first photo: a text query never needs it."""
 
     def __init__(self, export: Export) -> None:
         self._export = export
+        self._session: InferenceSession | None = None
+
+    def images(self, pixels: Pixels) -> Vectors:
+        """Return unit rows for photos."""
+        if self._session is None:
+            self._session = self._export.session("image.onnx", threads=os.cpu_count() or 1)
+        rows: Vectors = self._session.run(None, {"pixels": pixels})[0]
+        return rows
+
+
+class OnnxTowers(OnnxImages):
+    """The exported graphs; the token table beside them is mapped, not read: SigLIP 2's takes 400 MB."""
+
+    def __init__(self, export: Export) -> None:
+        super().__init__(export)
         # Opening a graph needs no Python: a search imports FAISS meanwhile.
         pool = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._text_tower = pool.submit(self._open_text)
         pool.shutdown(wait=False)
-        self._image_session: InferenceSession | None = None
-
-    def images(self, pixels: Pixels) -> Vectors:
-        """Return unit rows for photos."""
-        if self._image_session is None:  # a text query never needs it
-            self._image_session = self._export.session("image.onnx", threads=os.cpu_count() or 1)
-        rows: Vectors = self._image_session.run(None, {"pixels": pixels})[0]
-        return rows
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """Return unit rows for texts."""
@@ -78,6 +91,8 @@ class OpenClipEncoder:
     """Encode photos and texts with a model of open_clip."""
 
     def __init__(self, source: Source, export: Export, towers: Towers) -> None:
+        self.source, self.export = source, export
+        self.batch_size = BATCH_SIZE
         made = export.manifest
         dim = int(made["dim"])
         self.space = Space(source.name, source.revision, dim, shared_dim=dim)
@@ -88,16 +103,31 @@ class OpenClipEncoder:
             interpolation=Interpolation(preprocess["interpolation"]),
             margin=int(preprocess["fill_color"]),
         )
-        self._towers = towers
+        self._images: Images = towers
+        self._texts = towers
+        self._at_once = _BATCH
+
+    @property
+    def exported(self) -> bool:
+        """Whether photos go through the graph as it was exported, in fp32."""
+        return isinstance(self._images, OnnxTowers)
+
+    def with_images(self, images: Images, batch_size: int | None = None) -> "OpenClipEncoder":
+        """Return the same encoder with another image tower, which gets batches whole where `batch_size` is given."""
+        other = copy.copy(self)
+        other._images = images
+        if batch_size is not None:
+            other.batch_size = other._at_once = batch_size
+        return other
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         """Encode photos of shape (n, size, size, 3) into unit rows of shape (n, dim)."""
-        parts = [self._towers.images(pixels[i : i + _BATCH]) for i in range(0, len(pixels), _BATCH)]
+        parts = [self._images.images(pixels[i : i + self._at_once]) for i in range(0, len(pixels), self._at_once)]
         return np.concatenate([self._none(), *parts])
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Encode texts into unit rows of shape (n, dim)."""
-        parts = [self._towers.texts(texts[i : i + _BATCH]) for i in range(0, len(texts), _BATCH)]
+        parts = [self._texts.texts(texts[i : i + _BATCH]) for i in range(0, len(texts), _BATCH)]
         return np.concatenate([self._none(), *parts])
 
     def _none(self) -> Vectors:

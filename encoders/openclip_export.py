@@ -50,10 +50,18 @@ class ImageTower(nn.Module):
             channels = np.broadcast_to(np.float32(preprocess[name]), 3)  # one number stands for all three
             self.register_buffer(name, torch.tensor(channels).view(1, 3, 1, 1))
 
+    def prepared(self, pixels: Tensor) -> Tensor:
+        """Return the pixels as the model was trained on them, (n, 3, size, size), fp32."""
+        return (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255 - self.mean) / self.std
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Encode into rows that are not scaled to length 1."""
+        rows: Tensor = self.model.encode_image(self.prepared(pixels), normalize=False)
+        return rows
+
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalise and encode."""
-        x = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255 - self.mean) / self.std
-        rows: Tensor = self.model.encode_image(x, normalize=True)
+        """Encode into unit rows."""
+        rows: Tensor = self.model.encode_image(self.prepared(pixels), normalize=True)
         return rows
 
 
@@ -127,6 +135,14 @@ def load_model(source: Source) -> Any:
             reason = " ".join(str(error).split())[:200]
             raise ModelError(f"{source.weights} does not fit its configuration: {reason}") from error
     return model.eval()
+
+
+def load_image_tower(source: Source) -> ImageTower:
+    """Return the image tower alone; raises ModelError."""
+    model = load_model(source)
+    for name in [name for name, _ in model.named_children() if name != "visual"]:
+        setattr(model, name, None)
+    return ImageTower(model).eval()
 
 
 def load_tokenizer(source: Source) -> Any:

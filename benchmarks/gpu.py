@@ -1,0 +1,143 @@
+"""Measure encoding and searching on a GPU; without one, say so and do nothing.
+
+    python benchmarks/gpu.py [--models ViT-B-32-SigLIP2-256 ...] [--vectors 1000000]
+
+Encoding: image towers of open_clip at full size with random weights, photos a second by batch size, the way from
+memory to memory included, as indexing has it; the share of the card's peak is that of its own best on a bf16 matrix
+product of 8192 x 8192. Searching: single queries for the nearest 10, in FAISS's flat fp16 index on the GPU and on the
+CPU; "same" is the share of queries with the same ten ids, "error" the largest difference of a score.
+"""
+
+import argparse
+import datetime
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from encoders.cuda import CudaTowers, has_cuda
+
+MODELS = ["ViT-B-32-SigLIP2-256", "ViT-B-16-SigLIP2-256", "PE-Core-L-14-336"]
+SIZES = [16, 32, 64, 128, 256, 512, 1024]
+SIDE, PRODUCTS = 8192, 20
+DIM, QUERIES, NEAREST = 768, 200, 10
+
+
+def commit() -> str:
+    folder = Path(__file__).parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def peak() -> float:
+    """Return the card's bf16 multiplications and additions a second, measured."""
+    import torch
+
+    a, b = (torch.randn(SIDE, SIDE, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    best = 0.0
+    for _ in range(4):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        for _ in range(PRODUCTS):
+            a @ b
+        torch.cuda.synchronize()
+        best = max(best, 2 * SIDE**3 * PRODUCTS / (time.perf_counter() - started))
+    return best
+
+
+def image_tower(name: str) -> tuple[Any, int, float]:
+    """Return a tower with random weights, the size of its photos, and its operations a photo."""
+    import open_clip
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from encoders.openclip_export import ImageTower
+
+    model = open_clip.create_model(name, pretrained=None)
+    size = model.visual.image_size
+    size = size[0] if isinstance(size, list | tuple) else size
+    tower = ImageTower(model).eval()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        tower.features(torch.zeros(1, size, size, 3, dtype=torch.uint8))
+    return tower, size, float(counter.get_total_flops())
+
+
+def encoding(models: list[str]) -> None:
+    import torch
+
+    best = peak()
+    print(f"\nbf16 matrix product: {best / 1e12:.0f} TFLOP/s\n")
+    print(f"{'':26}{'batch':>7}{'photos/s':>10}{'of peak':>9}{'GB':>7}")
+    for name in models:
+        tower, size, operations = image_tower(name)
+        towers = CudaTowers(tower, size, instead=lambda pixels: pixels)  # type: ignore[arg-type, return-value]
+        for batch in SIZES:
+            torch.cuda.reset_peak_memory_stats()
+            try:
+                rate = towers.rate(batch)
+            except torch.OutOfMemoryError:
+                print(f"{name:26}{batch:7} does not fit")
+                break
+            memory = torch.cuda.max_memory_allocated() / 1e9
+            chosen = "  <- found by itself" if batch == towers.batch else ""
+            print(f"{name:26}{batch:7}{rate:10.0f}{rate * operations / best:9.1%}{memory:7.1f}{chosen}")
+        del tower, towers
+        torch.cuda.empty_cache()
+
+
+def searching(count: int) -> None:
+    import faiss
+    import numpy as np
+
+    from benchmarks.synthetic import random_unit
+    from store.vectors import FlatIndex
+
+    if not getattr(faiss, "get_num_gpus", lambda: 0)():
+        print("\nFAISS sees no GPU: searching is not measured")
+        return
+    first = 0
+    blocks = []
+    for rows in random_unit(count, DIM):
+        blocks.append((np.arange(first, first + len(rows)), rows.astype(np.float16)))
+        first += len(rows)
+    queries = np.concatenate(list(random_unit(QUERIES, DIM, seed=1)))
+    # A FlatIndex moves to the GPU at its second search.
+    on_gpu, on_cpu = FlatIndex.of(blocks, DIM), FlatIndex.of(blocks, DIM)._index
+    for _ in range(2):
+        on_gpu.search(queries[0], NEAREST)
+    if on_gpu._gpu is None:
+        print("\nthe index does not fit on the GPU: searching is not measured")
+        return
+    started = time.perf_counter()
+    found = [on_gpu.search(query, NEAREST) for query in queries]
+    gpu = QUERIES / (time.perf_counter() - started)
+    started = time.perf_counter()
+    expected = [on_cpu.search(query[None], NEAREST) for query in queries]
+    cpu = QUERIES / (time.perf_counter() - started)
+    same = np.mean([set(ids) == set(right[0]) for (ids, _), (_, right) in zip(found, expected, strict=True)])
+    error = max(
+        float(np.abs(scores - right[0]).max()) for (_, scores), (right, _) in zip(found, expected, strict=True)
+    )
+    print(f"\n{count:,} vectors of {DIM}, fp16, flat: queries/s GPU {gpu:.0f}, CPU {cpu:.0f}; ", end="")
+    print(f"same {same:.1%}, error {error:.1e}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--vectors", type=int, default=1_000_000)
+    options = parser.parse_args()
+    if not has_cuda():
+        print("no NVIDIA GPU is at hand: nothing was measured")
+        return
+    import torch
+
+    today = datetime.datetime.now(datetime.UTC).date()
+    print(f"{today}, commit {commit()}, {torch.cuda.get_device_name()}, torch {torch.__version__}")
+    encoding(options.models)
+    searching(options.vectors)
+
+
+if __name__ == "__main__":
+    main()
