@@ -119,7 +119,12 @@ class _Framed:
         self._picture, self._width = picture, width
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
-        yield from console.render(self._picture, options.update_dimensions(self._width, ROWS))
+        from rich.text import Text
+
+        try:
+            yield from list(console.render(self._picture, options.update_dimensions(self._width, ROWS)))
+        except ValueError:  # a strip of 30:1 would be less than half a cell high
+            yield Text("no picture: too narrow", style="italic")
 
 
 @contextlib.contextmanager

@@ -278,6 +278,19 @@ def test_a_photo_that_vanished_is_a_line(tmp_path: Path, photos: Path) -> None:
     assert len(blocks(seen.screen)) == 25 * 9  # the other one
 
 
+@pytest.mark.parametrize(
+    ("environ", "size"),
+    [(KITTY, (1500, 20)), ({"TERM": "foot", "SSH_TTY": "1"}, (20, 1500)), ({**XTERM, "TMUX": "1"}, (1500, 20))],
+)
+def test_a_strip_is_a_line(tmp_path: Path, environ: dict[str, str], size: tuple[int, int]) -> None:
+    library = tmp_path / "library"
+    paint(tmp_path / "strip.png", COLOURS["red"], size)
+    assert run("index", tmp_path / "strip.png", "--library", library, "--model", "fake").returncode == 0
+    seen = in_terminal("search", "red", "--preview", "--library", library, environ=environ)
+    assert (seen.code, seen.stderr) == (0, "")
+    assert "no picture: too narrow" in CSI.sub("", seen.screen)
+
+
 def test_names_cannot_play_with_the_terminal(tmp_path: Path) -> None:
     folder, library = tmp_path / "photos", tmp_path / "library"
     folder.mkdir()
