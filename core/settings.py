@@ -10,7 +10,8 @@ class Settings:
 
     library: the folder of the library; cache: exported models and tag vectors (deletable at any time);
     model: a preset's name, or None for the library's own; workers: decoding threads (>= 1);
-    batch_size: photos encoded and committed together (>= 1); preview: longer side of the stored previews in px,
+    batch_size: photos encoded and committed together (>= 1), None for what the model likes best;
+    preview: longer side of the stored previews in px,
     0 for none, None for what was said of the library before.
     """
 
@@ -18,5 +19,5 @@ class Settings:
     cache: Path
     model: str | None = None
     workers: int = 2
-    batch_size: int = 32
+    batch_size: int | None = None
     preview: int | None = None

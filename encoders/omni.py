@@ -42,6 +42,8 @@ class OmniEncoder:
     questions are centred by, which takes the same prompt for both.
     """
 
+    batch_size = 8  # 3 MB of pixels each, and seconds
+
     def __init__(self, space: Space, processor: Any, model: Any) -> None:
         self.space = space
         side, most = _grid(processor.image_processor)

@@ -25,6 +25,7 @@ from core.types import (
 )
 from encoders.base import Encoder
 from indexer.diff import Job, Plan, diff
+from indexer.encoding import PhotoEncoder
 from indexer.reading import Read, Reader, read_beside
 from indexer.scan import Scan, scan, walk_reaches
 from media.kinds import expected_photo
@@ -113,6 +114,7 @@ class _Run:
     def __post_init__(self) -> None:
         self.space_id = self.library.add_space(self.encoder.space)
         self.previews = Previews(self.library.folder)
+        self.photos = PhotoEncoder(self.library, self.space_id, self.encoder, self.progress)
         encoded = self.library.encoded_digests(self.space_id)
         preview = self.library.preview_size(self.settings.preview)
         self.reader = Reader(self.encoder.image_input, encoded, self.previews, self.settings, self.stop, preview)
@@ -142,6 +144,7 @@ class _Run:
         jobs = [*plan.jobs, *(self._out_of_sight(plan) if everything else ())]
         unreadable = self._take_jobs(jobs, plan)
         self._take_companions(plan, unreadable)
+        self.photos.finish()
         if not self.stop():  # a file that this run did not reach may still turn out to be a moved one
             gone = plan.missing.newly_gone()
             self.library.mark_gone(known.id for known in gone)
@@ -176,7 +179,9 @@ class _Run:
         """Read, encode and commit; returns the files that could not be read."""
         done = 0
         unreadable: set[tuple[int, bytes]] = set()
-        for batch in _batches(self.reader.ahead(jobs), self.settings.batch_size):
+        self.photos.prepare(len(jobs))
+        size = self.settings.batch_size or self.photos.batch_size
+        for batch in _batches(self.reader.ahead(jobs, size), size):
             self._take_batch(batch, plan)
             unreadable.update((read.job.root_id, read.job.path) for read in batch if read.failure is not None)
             done += len(batch)
@@ -215,7 +220,7 @@ class _Run:
         ]
         if not frames:
             return {}
-        rows = self.encoder.encode_images(np.stack([pixels for _, _, pixels in frames]))
+        rows = self.photos.encode(np.stack([pixels for _, _, pixels in frames]))
         self.report.encoded += len(new)
         vectors: dict[bytes, dict[str, Vector]] = {}
         for (digest, kind, _), row in zip(frames, rows, strict=True):

@@ -53,9 +53,9 @@ class Reader:
     stop: StopRequested
     preview: int
 
-    def ahead(self, jobs: Sequence[Job]) -> Iterator[Read]:
-        """Look into files in threads, a bounded number ahead, and yield them in order until told to stop."""
-        most = 2 * self.settings.batch_size + self.settings.workers
+    def ahead(self, jobs: Sequence[Job], batch_size: int) -> Iterator[Read]:
+        """Look into files in threads, two batches ahead, and yield them in order until told to stop."""
+        most = 2 * batch_size + self.settings.workers
         pending: deque[Future[Read]] = deque()
         upcoming = iter(jobs)
         with ThreadPoolExecutor(self.settings.workers, thread_name_prefix="decode") as pool:
@@ -84,6 +84,8 @@ class Reader:
         known = job.known
         if not known or not known.digest or not known.described or known.encoded or known.gone or known.failure:
             return None
+        if self.want.size > self.preview and os.path.lexists(job.full_path):
+            return None  # it would be enlarged; better than nothing where the photo is not there
         preview = self.previews.read(known.digest) if job.stat.unchanged(known.stat) else None
         if preview is None:
             return None
