@@ -263,6 +263,27 @@ class IndexReport:
 
 
 @dataclass(frozen=True)
+class Info:
+    """What a library knows about one of its files.
+
+    id: of its content, None where it could not be read; size: upright (width, height); models: those that have a
+    vector of it; companions: files that belong to it; belongs_to: the photo that it belongs to; failure: why it
+    could not be read.
+    """
+
+    path: Path
+    id: int | None
+    size: tuple[int, int] | None
+    metadata: Metadata
+    place: Place | None
+    models: tuple[str, ...]
+    companions: tuple[Path, ...]
+    belongs_to: Path | None
+    failure: str | None
+    damaged: bool
+
+
+@dataclass(frozen=True)
 class SpaceStatus:
     """What a library has of one model.
 

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from core.errors import GlimpseError
-    from core.types import Failure, Hit, IndexReport, Status, Tag
+    from core.types import Failure, Hit, IndexReport, Info, Metadata, Place, SpaceStatus, Status, Tag, Walk
     from glimpse.api import Library, open  # noqa: A004
 
 __version__ = "0.1.0"
-__all__ = ["Failure", "GlimpseError", "Hit", "IndexReport", "Library", "Status", "Tag", "__version__", "open"]
+_NOUNS = ("Failure", "Hit", "IndexReport", "Info", "Metadata", "Place", "SpaceStatus", "Status", "Tag", "Walk")
+__all__ = [*_NOUNS, "GlimpseError", "Library", "__version__", "open"]
 
 _HOMES = {
     "GlimpseError": "core.errors",
-    **dict.fromkeys(("Failure", "Hit", "IndexReport", "Status", "Tag"), "core.types"),
+    **dict.fromkeys(_NOUNS, "core.types"),
     **dict.fromkeys(("Library", "open"), "glimpse.api"),
 }
 

@@ -17,6 +17,7 @@ from core.types import (
     Failure,
     Hit,
     IndexReport,
+    Info,
     Modality,
     Progress,
     ProgressCallback,
@@ -167,6 +168,18 @@ class Library:
         self._must_exist()
         with Writer(self.settings.library) as writer:
             return writer.drop(model)
+
+    def info(self, file: FilePath) -> Info:
+        """Return what the library knows about one of its files; raises LibraryError where it knows nothing."""
+        from store.reader import Reader
+
+        self._must_exist()
+        path = Path(os.path.abspath(expanded(file)))
+        with Reader(self.settings.library) as reader:
+            found = reader.info(path)
+        if found is None:
+            raise LibraryError(f"{path} is not in the library; take it in with: glimpse index {path}")
+        return found
 
     def status(self) -> Status:
         """Count what is in the library."""

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from core.errors import GlimpseError
-from core.types import Hit, IndexReport, Progress, SpaceStatus, Status, Tag
+from core.types import Hit, IndexReport, Info, Metadata, Progress, SpaceStatus, Status, Tag
 
 if TYPE_CHECKING:
     from glimpse.api import Library
@@ -108,6 +108,77 @@ def note_model_once(library: "Library") -> None:
             "The built-in model knows about a thousand things, in English. "
             "A stronger one, small, can be had with: glimpse models get small"
         )
+
+
+def info_dict(info: Info) -> dict[str, Any]:
+    """Return what is known about a file as plain values; the schema is in README.md."""
+    return {
+        "path": str(info.path),
+        "id": info.id,
+        "size": info.size,
+        **asdict(info.metadata),
+        "place": asdict(info.place) if info.place else None,
+        "models": list(info.models),
+        "companions": [str(path) for path in info.companions],
+        "belongs_to": None if info.belongs_to is None else str(info.belongs_to),
+        "failure": info.failure,
+        "damaged": info.damaged,
+    }
+
+
+def info_text(info: Info) -> str:
+    """Return what is known about a file for people, a line for each thing that is."""
+    said, size, place = info.metadata, info.size, info.place
+    rows = [
+        ("photo", printable(info.path)),
+        ("unreadable", info.failure),
+        ("belongs to", info.belongs_to and printable(info.belongs_to)),
+        ("size", size and f"{size[0]} x {size[1]}" + (", cut short" if info.damaged else "")),
+        ("taken", said.taken and f"{said.taken.replace('T', ' ')}{_offset(said.offset)} ({said.taken_from})"),
+        ("place", place and ", ".join(part for part in (place.town, place.region, place.country) if part)),
+        ("position", _position(said)),
+        ("camera", ", ".join(part for part in (_camera(said), said.lens) if part)),
+        ("exposure", _exposure(said)),
+        ("rating", said.rating is not None and f"{said.rating} of 5"),
+        ("title", said.title),
+        ("description", said.description),
+        ("keywords", ", ".join(said.keywords)),
+        ("with", ", ".join(printable(Path(path.name)) for path in info.companions)),
+        ("motion", said.motion and "a short video lies in the file"),
+        ("models", ", ".join(info.models)),
+    ]
+    return "\n".join(f"{name:11} {_plain(str(value))}" for name, value in rows if value)
+
+
+def _offset(minutes: int | None) -> str:
+    """Return an offset from UTC as +01:00, nothing where it is unknown."""
+    if minutes is None:
+        return ""
+    return f" {'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+
+
+def _position(said: Metadata) -> str:
+    if said.latitude is None or said.longitude is None:
+        return ""
+    high = "" if said.altitude is None else f", {said.altitude:.0f} m"
+    return f"{said.latitude:.5f}, {said.longitude:.5f}{high}"
+
+
+def _camera(said: Metadata) -> str:
+    """Return maker and model, the maker once: Canon's models begin with it."""
+    make, camera = said.make or "", said.camera or ""
+    return camera if camera.lower().startswith(make.lower()) else f"{make} {camera}".strip()
+
+
+def _exposure(said: Metadata) -> str:
+    seconds = said.exposure
+    parts = [
+        seconds and (f"1/{1 / seconds:.0f} s" if seconds < 0.4 else f"{seconds:g} s"),
+        said.aperture and f"f/{said.aperture:g}",
+        said.iso and f"ISO {said.iso}",
+        said.focal_length and f"{said.focal_length:g} mm",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def status_dict(status: Status) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import LibraryError
-from core.types import Failure, SpaceStatus, Status, Vector
+from core.types import Failure, Info, Metadata, Place, SpaceStatus, Status, Vector
 from store.names import DATABASE, INDEX, REPAIR, VECTOR_DTYPE, check_version, explain
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import WHOLE
@@ -169,6 +169,60 @@ class Reader:
         """Return the mean vector of a modality, None where the library has none."""
         rows = self._rows("SELECT mean FROM means WHERE space_id = ? AND modality = ?", space.id, modality)
         return np.frombuffer(rows[0][0], np.float32) if rows else None
+
+    def info(self, path: Path) -> Info | None:
+        """Return what is known about the file at an absolute path, None where the library does not know it."""
+        full = os.fsencode(path)
+        for root_id, root in self._rows("SELECT id, path FROM roots ORDER BY length(path) DESC"):
+            if not full.startswith(os.path.join(root, b"")):
+                continue
+            rows = self._rows(
+                "SELECT f.id, f.content_id, c.width, c.height, c.damaged, f.failure, p.path FROM files f "
+                "LEFT JOIN contents c ON c.id = f.content_id LEFT JOIN files p ON p.id = f.primary_id "
+                "WHERE f.root_id = ? AND f.path = ? AND NOT f.gone",
+                root_id,
+                full[len(os.path.join(root, b"")) :],
+            )
+            if rows:
+                file_id, content_id, width, height, damaged, failure, primary = rows[0]
+                metadata, place = self._about(file_id)
+                return Info(
+                    path=path,
+                    id=content_id,
+                    size=None if content_id is None else (width, height),
+                    metadata=metadata,
+                    place=place,
+                    models=self._models_of(content_id),
+                    companions=tuple(self._companions([file_id]).get(file_id, ())),
+                    belongs_to=None if primary is None else _path(root, primary),
+                    failure=failure,
+                    damaged=bool(damaged),
+                )
+        return None
+
+    def _about(self, file_id: int) -> tuple[Metadata, Place | None]:
+        """Return the effective metadata of a file, and the name of its place."""
+        columns = [field.name for field in fields(Metadata) if field.name != "keywords"]
+        names = ", ".join(f'"{column}"' for column in columns)
+        found = self._rows(f"SELECT town, region, country, {names} FROM metadata WHERE file_id = ?", file_id)  # noqa: S608
+        if not found:
+            return Metadata(), None
+        town, region, country, *values = found[0]
+        tagged = self._rows(
+            "SELECT t.name FROM file_tags ft JOIN tags t ON t.id = ft.tag_id WHERE ft.file_id = ? ORDER BY ft.id",
+            file_id,
+        )
+        said = dict(zip(columns, values, strict=True))
+        metadata = Metadata(**{**said, "motion": bool(said["motion"]), "keywords": tuple(row[0] for row in tagged)})
+        return metadata, None if town is None else Place(town, region, country)
+
+    def _models_of(self, content_id: int | None) -> tuple[str, ...]:
+        rows = self._rows(
+            "SELECT DISTINCT p.name FROM spaces p JOIN vectors v ON v.space_id = p.id "
+            "JOIN segments s ON s.id = v.segment_id WHERE s.content_id = ? ORDER BY p.id",
+            content_id,
+        )
+        return tuple(row[0] for row in rows)
 
     def failures(self) -> list[Failure]:
         """Return the files that cannot be read, by path."""

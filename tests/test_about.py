@@ -1,6 +1,7 @@
 """What is written about photos, in them and beside them, and how it follows them through their life."""
 
 import contextlib
+import json
 import shutil
 import sqlite3
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 import glimpse
 from core.types import IndexReport
 from media.isolated import DecodeProcess, ReadFile
+from tests.conftest import run
 from tests.test_file_life import counts, found
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -177,6 +179,36 @@ def test_takeout_is_read(library: glimpse.Library, tmp_path: Path) -> None:
     assert told(library, "taken, offset, taken_from, description") == {
         "IMG_1.jpg": ("2021-07-01T12:00:00", 0, "takeout", "at the lake")
     }
+
+
+# What is shown
+
+
+def test_info_tells_what_is_known(library: glimpse.Library, album: Path, tmp_path: Path) -> None:
+    (album / "a.cr2").write_bytes(b"II*\0 a raw photo that nobody opens")
+    index(library, album)
+    known = library.info(album / "a.jpg")
+    assert (known.size, known.metadata.camera, known.metadata.keywords) == (
+        (64, 48), "Pixel 8", ("holiday", "Places/Paris"),
+    )  # fmt: skip
+    assert known.place is not None and known.place.country == "FR"
+    assert (known.models, known.companions) == (("fake",), (album / "a.cr2",))
+    assert library.info(album / "a.cr2").belongs_to == album / "a.jpg"
+    with pytest.raises(glimpse.GlimpseError, match="b.jpg is not in the library"):
+        library.info(album / "b.jpg")
+
+
+def test_info_for_people_and_programs(album: Path, tmp_path: Path) -> None:
+    place = ("--library", tmp_path / "library")
+    (album / "a.jpg.xmp").write_text(sidecar(4, "nasty\x1b[31m tag".replace("\x1b", "&#x1b;")), encoding="utf-8")
+    run("index", album, "--model", "fake", *place)
+    text = run("info", album / "a.jpg", *place).stdout.decode()
+    assert "taken       2023-06-01 12:30:00 (exif)" in text
+    assert "camera      Pixel 8" in text and "rating      4 of 5" in text
+    assert "position    48.85823, 2.29450" in text
+    assert "\x1b" not in text
+    row = json.loads(run("info", "--json", album / "a.jpg", *place).stdout)
+    assert (row["taken"], row["offset"], row["rating"]) == ("2023-06-01T12:30:00", None, 4)
 
 
 # Companions

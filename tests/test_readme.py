@@ -65,7 +65,8 @@ def test_the_public_names_are_these() -> None:
     for name in glimpse.__all__:
         assert getattr(glimpse, name) is not None
     assert set(glimpse.__all__) == {
-        "Failure", "GlimpseError", "Hit", "IndexReport", "Library", "Status", "Tag", "__version__", "open",
+        "Failure", "GlimpseError", "Hit", "IndexReport", "Info", "Library", "Metadata", "Place", "SpaceStatus",
+        "Status", "Tag", "Walk", "__version__", "open",
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import glimpse
 from core.errors import GlimpseError
 from glimpse.cli.demo import demo
 from glimpse.cli.index import index
+from glimpse.cli.info import info
 from glimpse.cli.models import models
 from glimpse.cli.prune import prune
 from glimpse.cli.search import search
@@ -42,7 +43,7 @@ def cli() -> None:
     """
 
 
-for command in (index, search, similar, tag, status, models, prune, demo):
+for command in (index, search, similar, tag, info, status, models, prune, demo):
     cli.add_command(command)
 
 
