@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from glimpse.api import Library, open  # noqa: A004
 
 __version__ = "0.1.0"
-_NOUNS = ("Failure", "Hit", "IndexReport", "Info", "Metadata", "Place", "SpaceStatus", "Status", "Tag", "Walk")
-__all__ = [*_NOUNS, "GlimpseError", "Library", "__version__", "open"]
+__all__ = [
+    "Failure", "GlimpseError", "Hit", "IndexReport", "Info", "Library", "Metadata", "Place", "SpaceStatus", "Status",
+    "Tag", "Walk", "__version__", "open",
+]  # fmt: skip
 
 _HOMES = {
     "GlimpseError": "core.errors",
-    **dict.fromkeys(_NOUNS, "core.types"),
+    **dict.fromkeys(
+        ("Failure", "Hit", "IndexReport", "Info", "Metadata", "Place", "SpaceStatus", "Status", "Tag", "Walk"),
+        "core.types",
+    ),
     **dict.fromkeys(("Library", "open"), "glimpse.api"),
 }
 
