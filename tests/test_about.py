@@ -194,19 +194,19 @@ def test_info_tells_what_is_known(library: glimpse.Library, album: Path, tmp_pat
     assert known.place is not None and known.place.country == "FR"
     assert (known.models, known.companions) == (("fake",), (album / "a.cr2",))
     assert library.info(album / "a.cr2").belongs_to == album / "a.jpg"
-    with pytest.raises(glimpse.GlimpseError, match="b.jpg is not in the library"):
+    with pytest.raises(glimpse.GlimpseError, match=r"b\.jpg is not in the library"):
         library.info(album / "b.jpg")
 
 
 def test_info_for_people_and_programs(album: Path, tmp_path: Path) -> None:
     place = ("--library", tmp_path / "library")
-    (album / "a.jpg.xmp").write_text(sidecar(4, "nasty\x1b[31m tag".replace("\x1b", "&#x1b;")), encoding="utf-8")
+    (album / "a.jpg.xmp").write_text(sidecar(4, "nasty&#x9b;31m tag"), encoding="utf-8")
     run("index", album, "--model", "fake", *place)
     text = run("info", album / "a.jpg", *place).stdout.decode()
     assert "taken       2023-06-01 12:30:00 (exif)" in text
     assert "camera      Pixel 8" in text and "rating      4 of 5" in text
     assert "position    48.85823, 2.29450" in text
-    assert "\x1b" not in text
+    assert "nasty" in text and "\x9b" not in text
     row = json.loads(run("info", "--json", album / "a.jpg", *place).stdout)
     assert (row["taken"], row["offset"], row["rating"]) == ("2023-06-01T12:30:00", None, 4)
 
