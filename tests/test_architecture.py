@@ -101,7 +101,7 @@ def test_only_the_face_prints_exits_and_reads_the_environment(path: Path) -> Non
 
 def test_one_module_writes_vectors() -> None:
     writers = [p for p in MODULES if "insert(vectors)" in p.read_text(encoding="utf-8")]
-    assert writers == [ROOT / "store" / "writer.py"]
+    assert writers == [ROOT / "store" / "batch.py"]
 
 
 def test_modules_do_not_import_each_other_in_circles() -> None:
