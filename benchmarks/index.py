@@ -1,11 +1,16 @@
 """Measure indexing, end to end, against the least that it can do.
 
     python benchmarks/index.py [--photos DIR] [--count 300] [--runs 3]
+    python benchmarks/index.py --stages [--models builtin local-dir:FOLDER] [--formats JPEG HEIC PNG RAW] [--count 60]
 
 Without --photos, makes `count` JPEGs of 12 megapixels (3 MB each) out of data/demo: enlarged, with grain, no two with
 the same bytes. In turn, as whole processes: `glimpse index` into a new library, the same with nothing changed, and
 benchmarks/standalone.py, once with Pillow (draft) and onnxruntime, once with the decoding alone. Wall and CPU seconds
-(user and system, all threads) are the kernel's figures for each process, memory the largest resident set.
+(user and system, all threads, decode processes included) are the kernel's figures for each process, memory the largest
+resident set of one process.
+
+With --stages, CPU time a photo by stage instead, for every model, every precision that it has here, and every format
+(benchmarks/stages.py; benchmarks/random_model.py writes a model of full size).
 """
 
 import argparse
@@ -66,7 +71,18 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--stages", action="store_true")
+    parser.add_argument("--models", nargs="+", default=["builtin"])
+    parser.add_argument("--formats", nargs="+", default=["JPEG", "HEIC", "PNG", "RAW"])
     options = parser.parse_args()
+    if options.stages:
+        from benchmarks.stages import measure as measure_stages
+
+        with tempfile.TemporaryDirectory() as scratch:
+            make_photos(Path(scratch, "scenes"), SCENES)
+            scenes = sorted(Path(scratch, "scenes").iterdir())
+            measure_stages(scenes, options.models, options.formats, options.count)
+        return
     graph = str(ensure_export("encoders.builtin_export", export_folder(settings().cache)).path("image.onnx"))
     with tempfile.TemporaryDirectory() as scratch:
         photos = options.photos or Path(scratch, "photos")

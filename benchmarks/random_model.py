@@ -1,7 +1,7 @@
 """Write a model of open_clip at its full size with random weights: what it costs can be measured without a download.
 
     python benchmarks/random_model.py ViT-B-32-SigLIP2-256 FOLDER
-    python benchmarks/latency.py --model local-dir:FOLDER
+    python benchmarks/latency.py --models builtin local-dir:FOLDER
 
 A model with a tokenizer of its own gets a byte-pair encoding of as many pieces as its vocabulary has, made up from
 letters of three scripts, and about one merge a piece; SigLIP 2's has two.
