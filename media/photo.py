@@ -25,7 +25,7 @@ MEGAPIXELS_DRAFT = 2_000
 MEGAPIXELS_WHOLE = 200
 """Limit for opaque 8-bit photos that have to be decoded whole, and JPEGs in several scans: up to 8 bytes a pixel."""
 MEGAPIXELS_COSTLY = 80
-"""Limit for those that take up to 20: transparency, 16 bits, WebP, AVIF, HEIF, RAW without a preview."""
+"""Limit for those that take up to 24: transparency, 16 bits, WebP, AVIF, HEIF, RAW without a preview."""
 
 DRAFT_FACTOR = 2
 DRAFT_MINIMUM = 512
@@ -40,8 +40,8 @@ _PREVIEW_GAP = 2.0
 """3 would take 14 ms more for 12 megapixels, and WebP hides the difference."""
 
 MIDDLE_FRAME_AT_MOST = 500
-MIDDLE_PIXELS_AT_MOST = 500_000_000
-"""Most frames, and most pixels of them, that are decoded on the way to the middle of an animation: 2 s or so."""
+MIDDLE_PIXELS_AT_MOST = 200_000_000
+"""Most frames, and most pixels of them, that are decoded on the way to the middle of an animation: seconds."""
 _ANIMATED = ("GIF", "WEBP", "AVIF", "PNG")
 """Pages of a TIFF, pictures of an MPO or HEIF are no animation."""
 
