@@ -31,13 +31,13 @@ DRAFT_FACTOR = 2
 DRAFT_MINIMUM = 512
 """A JPEG is decoded at 2x the size wanted and never below 512 px: the DCT's own scaling is coarse.
 
-A preview may come from a JPEG decoded at its very size: twice that would cost 4 ms of 37 and bring .1 dB, since WebP
+A preview may come from a JPEG decoded at its very size: twice that costs 14 ms of 46 and brings .1 dB, since WebP
 loses more (docs/formats.md).
 """
 _WEBP = {"quality": 80, "method": 1}
-"""25 to 30 KB at 512 px. Method 4, Pillow's own choice, takes 12 ms more, a third of a whole JPEG, to save 4 KB."""
+"""About 30 KB at 512 px. Method 4, Pillow's own choice, takes 12 ms more to save 4 KB (docs/formats.md)."""
 _PREVIEW_GAP = 2.0
-"""3 would take 14 ms more for 12 megapixels, and WebP hides the difference."""
+"""Of `shrunk`: WebP hides what its 3 would bring, and that is slow for photos which were decoded whole."""
 
 MIDDLE_FRAME_AT_MOST = 500
 MIDDLE_PIXELS_AT_MOST = 200_000_000
