@@ -25,21 +25,23 @@ MEGAPIXELS_DRAFT = 2_000
 MEGAPIXELS_WHOLE = 200
 """Limit for opaque 8-bit photos that have to be decoded whole, and JPEGs in several scans: up to 8 bytes a pixel."""
 MEGAPIXELS_COSTLY = 80
-"""Limit for those that take up to 20: transparency, 16 bits, WebP, AVIF, HEIF, RAW without a preview."""
+"""Limit for those that take up to 24: transparency, 16 bits, WebP, AVIF, HEIF, RAW without a preview."""
 
 DRAFT_FACTOR = 2
 DRAFT_MINIMUM = 512
 """A JPEG is decoded at 2x the size wanted and never below 512 px: the DCT's own scaling is coarse.
 
-A preview may come from a JPEG decoded at its very size: twice that would cost 4 ms of 37 and bring .1 dB, since WebP
+A preview may come from a JPEG decoded at its very size: twice that costs 14 ms of 46 and brings .1 dB, since WebP
 loses more (docs/formats.md).
 """
 _WEBP = {"quality": 80, "method": 1}
-"""25 KB at 512 px. Method 4, Pillow's own choice, takes 12 ms more, a third of a whole JPEG, to save 4 KB."""
+"""About 30 KB at 512 px. Method 4, Pillow's own choice, takes 12 ms more to save 4 KB (docs/formats.md)."""
+_PREVIEW_GAP = 2.0
+"""Of `shrunk`: WebP hides what its 3 would bring, and that is slow for photos which were decoded whole."""
 
 MIDDLE_FRAME_AT_MOST = 500
-MIDDLE_PIXELS_AT_MOST = 500_000_000
-"""Most frames, and most pixels of them, that are decoded on the way to the middle of an animation: 2 s or so."""
+MIDDLE_PIXELS_AT_MOST = 200_000_000
+"""Most frames, and most pixels of them, that are decoded on the way to the middle of an animation: seconds."""
 _ANIMATED = ("GIF", "WEBP", "AVIF", "PNG")
 """Pages of a TIFF, pictures of an MPO or HEIF are no animation."""
 
@@ -117,8 +119,8 @@ def thumbnail(data: bytes, name: str, size: int) -> bytes:
 def _decode(data: bytes, name: str, want: ImageInput, preview: int) -> Photo:
     with _loaded(data, name, want, preview) as photo:
         small = photo.shrunk(want)
-        if ImageFile.LOAD_TRUNCATED_IMAGES and all(low == high for low, high in small.getextrema()):
-            raise MediaError(CUT_SHORT)  # before the first pixel
+        if ImageFile.LOAD_TRUNCATED_IMAGES and small.getcolors(1):  # of one colour
+            raise MediaError(CUT_SHORT)
         shown = photo.preview(preview) if preview else None
         middle = photo.middle_frame(want)
         frames = [small] if middle is None else [small, middle]
@@ -138,12 +140,12 @@ class _Loaded:
     orientation: int
     size: tuple[int, int]
 
-    def shrunk(self, want: ImageInput) -> Image.Image:
-        return shrunk(self.pixels, want, self.profile, self.orientation)
+    def shrunk(self, want: ImageInput, gap: float = 3.0) -> Image.Image:
+        return shrunk(self.pixels, want, self.profile, self.orientation, gap)
 
     def preview(self, size: int) -> bytes:
         out = io.BytesIO()
-        small = self.shrunk(ImageInput(min(size, max(self.pixels.size)), Fit.LETTERBOX))
+        small = self.shrunk(ImageInput(min(size, max(self.pixels.size)), Fit.LETTERBOX), _PREVIEW_GAP)
         small.save(out, "WEBP", **_WEBP)
         return out.getvalue()
 
@@ -193,10 +195,10 @@ def _loaded(data: bytes, name: str, want: ImageInput, preview: int = 0) -> Itera
 def _opened(data: bytes, kind: str) -> Iterator[tuple[Image.Image, Shown | None]]:
     """Open a photo's header and hold it to the limits; of a RAW photo, open what there is to see."""
     raw = show_raw(data, MEGAPIXELS_COSTLY) if kind == "RAW" else None
-    if raw and not isinstance(raw.picture, bytes):
-        yield Image.fromarray(raw.picture), raw
-        return
     if raw:
+        if not isinstance(raw.picture, bytes):
+            yield Image.fromarray(raw.picture), raw
+            return
         data, kind = raw.picture, "JPEG"
     elif kind == "RAW":  # the name of a RAW file, but LibRaw does not know it: perhaps a plain TIFF
         kind = sniff(data[:HEAD_BYTES]) or kind

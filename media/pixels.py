@@ -25,14 +25,16 @@ _FILTERS = {
 _SRGB = ImageCms.createProfile("sRGB")
 
 
-def shrunk(image: Image.Image, want: ImageInput, profile: bytes | None, orientation: int) -> Image.Image:
+def shrunk(
+    image: Image.Image, want: ImageInput, profile: bytes | None, orientation: int, gap: float = 3.0
+) -> Image.Image:
     """Shrink (or grow) to the square that is wanted, or to that longer side for a letterbox; upright RGB over white.
 
-    image: as `plain` returns it; profile: its ICC profile; orientation: EXIF's. Shrinking comes first: it makes
-    turning and colour work cheap.
+    image: as `plain` returns it; profile: its ICC profile; orientation: EXIF's; gap: how many times the size wanted
+    is left to the filter, what lies above is averaged. Shrinking comes first: it makes turning and colour work cheap.
     """
     size, part = _target(image.size, want.fit, want.size)
-    small = image.resize(size, _FILTERS[want.interpolation], part, reducing_gap=3.0)
+    small = image.resize(size, _FILTERS[want.interpolation], part, reducing_gap=gap)
     small = _srgb(small, profile)
     turn = TRANSPOSE.get(orientation)
     return _over_white(small if turn is None else small.transpose(turn))

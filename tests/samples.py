@@ -194,6 +194,12 @@ def described(width: int, height: int, samples: int, bits: int, compression: int
     }
 
 
+def float_tiff() -> bytes:
+    """Return a TIFF of 32-bit floats in three colours, which Pillow does not read."""
+    tags = {**described(64, 64, 3, 32, 1, 2), 339: (SHORT, [3, 3, 3])}
+    return tiff((tags, bytes(64 * 64 * 3 * 4)))
+
+
 def preview_page(image: Image.Image, *, jpeg: bool, exif: Image.Exif | None = None) -> Page:
     """Return a reduced-resolution page as cameras put it into RAW files: a JPEG (with EXIF of its own), or RGB."""
     if jpeg:

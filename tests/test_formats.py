@@ -43,17 +43,18 @@ from core.errors import MediaError, TemporaryMediaError
 from core.types import Fit, ImageInput, Pixels
 from media import photo
 from media.heif import _display_p3
+from media.kinds import EXTENSIONS
 from media.photo import check_photo, decode_photo, decode_preview, thumbnail
 from tests.conftest import DEMO, ROOT
 from tests.samples import (
     GREEN,
-    LONG,
     OPTIONS,
     RED,
     STORED,
     animated,
     described,
     dng,
+    float_tiff,
     frame_colour,
     grey_jpeg,
     jpeg_claiming,
@@ -331,8 +332,7 @@ def test_sixteen_bits_of_each_colour_in_a_tiff() -> None:
 
 
 def test_floats_of_each_colour_are_one_reason() -> None:
-    tags = {**described(64, 64, 3, 32, 1, 2), 339: (LONG, [3, 3, 3])}
-    assert failure(tiff((tags, np.zeros((64, 64, 3), "<f4").tobytes()))) == "damaged: its header cannot be read"
+    assert failure(float_tiff()) == "damaged: its header cannot be read"
 
 
 def p3_in_srgb(colour: tuple[int, int, int]) -> list[int]:
@@ -416,12 +416,11 @@ def test_what_needs_more_memory_has_a_lower_limit(kind: str, monkeypatch: pytest
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a process to RLIMIT_AS")
-@pytest.mark.parametrize("kind", ["HEIF", "RAW", "PNG", "TIFF", "GIF"])
+@pytest.mark.parametrize("kind", ["RAW", "PNG", "TIFF", "GIF"])
 def test_memory_that_is_not_there_may_be_there_next_time(kind: str, tmp_path: Path) -> None:
     for name, size in (("small", (60, 40)), ("large", (3000, 2000))):
         image = Image.new("RGB", size, GREEN)
-        options = FAST if kind == "HEIF" else {}
-        (tmp_path / name).write_bytes(dng(image) if kind == "RAW" else saved(image, kind, **options))
+        (tmp_path / name).write_bytes(dng(image) if kind == "RAW" else saved(image, kind))
     code = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
@@ -443,6 +442,26 @@ except TemporaryMediaError as error:
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}  # arenas are reserved in advance
     child = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert (child.stdout, child.stderr) == ("not enough memory to decode it\n", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "passes"),
+    [
+        ("Memory allocation error: Unspecified: Allocating 78930191 bytes failed", True),  # libheif
+        ("Pixel allocation failed: Out of memory", True),  # libavif
+        ("Memory allocation error: Security limit exceeded: Image size 40000x40000 exceeds the maximum", False),
+    ],
+)
+def test_memory_that_a_library_lacks_is_told_from_its_own_limits(
+    said: str, passes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(MediaError) as caught:
+        decode_photo(b"\xff\xd8\xff", "photo", LETTERBOX)
+    assert isinstance(caught.value, TemporaryMediaError) is passes
 
 
 # --- what is cut short
@@ -520,6 +539,16 @@ HEADS = {
 @pytest.mark.parametrize("kind", HEADS)
 def test_what_begins_like_another_format_stays_shut(kind: str) -> None:
     assert failure(HEADS[kind], "photo.jpg").startswith("not a photo in a known format")
+
+
+# --- the table in docs/formats.md
+
+
+def test_the_table_of_formats_is_what_the_program_knows() -> None:
+    rows = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8").split("## Traps")[0].splitlines()
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if row.startswith("|")][2:]
+    assert [(row[0], tuple(row[1].split())) for row in cells] == list(EXTENSIONS.items())
+    assert [row[7] for row in cells if row[7] != "none"] == ["8 of 8"] * 7
 
 
 # --- previews
