@@ -230,3 +230,25 @@ def into_hub(repo: str, folder: Path, revision: str = "c0ffee") -> Path:
 
 def unit(rows: Any) -> Any:
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def tiny_encoder(folder: Path) -> Any:
+    """Return an encoder of a model, exported in this process: a child would take ten seconds to import torch."""
+    import logging
+
+    from encoders.openclip import OnnxTowers, OpenClipEncoder
+    from encoders.openclip_source import find_source
+    from encoders.runtime import Export
+
+    logging.getLogger("torch.__trace").propagate = False  # pytest would keep its thousands of lines
+    name = f"local-dir:{folder}"
+    source = find_source(name, name, "", folder.parent)
+    target = folder.parent / f"export-{source.revision}"
+    target.mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from encoders.openclip_export import export
+
+        export(str(target), source.to_json())
+    made = Export(target)
+    return OpenClipEncoder(source, made, OnnxTowers(made))
