@@ -125,11 +125,11 @@ def main() -> None:
             results.setdefault(f"a folder of {moved:,} renamed", []).append((cpu, wall))
             cpu, wall, _ = cpu_of([sys.executable, "-c", LEAST, str(photos)])
             results.setdefault("the least: one stat a file", []).append((cpu, wall))
-    print(f"{options.files:,} files, {options.model}, medians of {options.runs} runs")
-    print(f"{'':36}{'CPU s':>8}{'wall s':>8}")
-    for name, runs in results.items():
-        cpu, wall = (statistics.median(column) for column in zip(*runs, strict=True))
-        print(f"{name:36}{cpu:8.2f}{wall:8.2f}")
+        print(f"{options.files:,} files, {options.model}, medians of {options.runs} runs")
+        print(f"{'':36}{'CPU s':>8}{'wall s':>8}")
+        for name, runs in results.items():
+            cpu, wall = (statistics.median(column) for column in zip(*runs, strict=True))
+            print(f"{name:36}{cpu:8.2f}{wall:8.2f}")
 
 
 if __name__ == "__main__":
