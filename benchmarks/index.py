@@ -6,8 +6,8 @@
 Without --photos, makes `count` JPEGs of 12 megapixels (3 MB each) out of data/demo: enlarged, with grain, no two with
 the same bytes. In turn, as whole processes: `glimpse index` into a new library, the same with nothing changed, and
 benchmarks/standalone.py, once with Pillow (draft) and onnxruntime, once with the decoding alone. Wall and CPU seconds
-(user and system, all threads, decode processes included) are the kernel's figures for each process, memory the largest
-resident set of one process.
+(user and system, all threads, decode processes included) are the kernel's figures for each process, memory the
+largest resident set of one process.
 
 With --stages, CPU time a photo by stage instead, for every model, every precision that it has here, and every format
 (benchmarks/stages.py; benchmarks/random_model.py writes a model of full size).

@@ -2,9 +2,9 @@
 
     python benchmarks/latency.py [--sizes 1000 10000 100000] [--runs 11] [--models builtin local-dir:FOLDER]
 
-Cold: whole processes, wall time, the commands in turn (A B C A B C ...), medians and ratios from one run, and the largest
-resident set. They are `glimpse search`, `python -c "import torch"`, and a bare process that imports faiss, onnxruntime
-and tokenizers.
+Cold: whole processes, wall time, the commands in turn (A B C A B C ...), medians and ratios from one run, and the
+largest resident set. They are `glimpse search`, `python -c "import torch"`, and a bare process that imports faiss,
+onnxruntime and tokenizers.
 Warm: p50 and p95 of 200 text queries in one process, and of a numpy scan (fp32 product, argpartition).
 The vectors are synthetic; the model, the library and the commands are the real ones.
 """
@@ -92,7 +92,7 @@ def warm(folders: dict[tuple[str, int], Path]) -> None:
             print(f"text query, {short(model)}, {size:,} photos".ljust(50) + took)
         encoder = load(model, settings().cache)
         dims[model] = encoder.space.dim
-        took = percentiles(lambda text: encoder.encode_texts([text]))
+        took = percentiles(lambda text: encoder.encode_texts([text]))  # noqa: B023
         print(f"of which encoding the words, {short(model)}".ljust(50) + took)
     for model, size in folders:
         matrix = np.concatenate(list(random_unit(size, dims[model])))

@@ -87,7 +87,7 @@ def stages(photos: Path, encoder: Encoder, preview: int) -> list[float]:
             commit(*arguments)
             committed += time.process_time() - started
 
-        library.commit = timed_commit  # type: ignore[method-assign]
+        setattr(library, "commit", timed_commit)  # noqa: B010
         close_idle()
         children, own = cpu(resource.RUSAGE_CHILDREN), cpu(resource.RUSAGE_SELF)
         report = index(library, timed, [photos], replace(settings(Path(place)), preview=preview))

@@ -97,7 +97,7 @@ class Metadata:
     """What is written about a photo, in it or beside it; None where nobody says.
 
     taken: local wall time, ISO 8601 without offset; offset: minutes east of UTC, None where unknown, never guessed;
-    taken_from: where the time was found, best first: "exif", "xmp", "iptc", "gps", "sidecar", "takeout", "name",
+    taken_from: where the time was found, best first: "sidecar", "exif", "xmp", "iptc", "gps", "takeout", "name",
     "modified".
     latitude, longitude: degrees; altitude: metres above the sea.
     exposure: seconds; aperture: the f-number; iso: ISO speed; focal_length: millimetres.
