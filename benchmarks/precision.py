@@ -136,10 +136,12 @@ def texts(scratch: Path) -> None:
         mask = np.array([[1] * len(row.ids) + [0] * (width - len(row.ids)) for row in rows])
         feeds.append({"embeddings": table[ids].astype(np.float32), "mask": mask})
     graph = export.path("text.onnx")
-    precision_export.export(str(scratch), str(graph))
-    sessions = {
-        FP32: session(graph),
-        "int8": session(scratch / precision_export.GRAPH),
+    sessions = {FP32: session(graph)}
+    for bits in ("7", "8"):
+        (scratch / bits).mkdir()
+        precision_export.export(str(scratch / bits), str(graph), bits)
+        sessions[f"int8, weights of {bits} bits"] = session(scratch / bits / precision_export.GRAPH)
+    sessions |= {
         "quantize_dynamic": library_int8(graph, scratch),
     }
     print(f"MiniLM-L6, real weights: {len(asked)} texts")

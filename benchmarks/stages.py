@@ -65,6 +65,9 @@ class Timed:
     def encode_images(self, pixels: Pixels) -> Vectors:
         return self._timed(self._encoder.encode_images, pixels)
 
+    def prepare_texts(self) -> None:
+        self._encoder.prepare_texts()
+
     def encode_texts(self, texts: Any) -> Vectors:
         return self._encoder.encode_texts(texts)
 

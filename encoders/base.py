@@ -25,6 +25,10 @@ class Encoder(Protocol):
         """Encode photos of shape (n, size, size, 3) into unit rows of shape (n, dim)."""
         ...
 
+    def prepare_texts(self) -> None:
+        """Begin to open what texts need, while the caller does other things; an index run never calls this."""
+        ...
+
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Encode texts into unit rows of shape (n, dim), zero behind `space.shared_dim`."""
         ...

@@ -11,7 +11,6 @@ classifier's probabilities, f its penultimate features and P their leading direc
 import hashlib
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from tokenizers import Tokenizer
 
 from core.types import Fit, ImageInput, Pixels, ProgressCallback, Space, Vectors
 from encoders.base import BATCH_SIZE, unit
-from encoders.runtime import Export, ensure_export
+from encoders.runtime import Export, Opening, ensure_export
 
 RECIPE = 1
 """Raised whenever the vectors change, so that old ones are not compared with new ones."""
@@ -61,10 +60,7 @@ class BuiltinEncoder:
         )
         self.image_input = ImageInput(IMAGE_SIZE, Fit.LETTERBOX)
         self._export = export
-        # Opening a graph needs no Python: a search imports FAISS meanwhile.
-        pool = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._text_tower = pool.submit(self._open_text)
-        pool.shutdown(wait=False)
+        self._text_tower = Opening(self._open_text)
         self._image_session: InferenceSession | None = None
         with export.reading():
             export.check("centre.npy")
@@ -76,6 +72,10 @@ class BuiltinEncoder:
             self._image_session = self._export.session("image.onnx", threads=os.cpu_count() or 1)
         rows: Vectors = self._image_session.run(None, {"pixels": pixels})[0]
         return rows
+
+    def prepare_texts(self) -> None:
+        """Begin to open the text tower, which needs no Python: a search imports FAISS meanwhile."""
+        self._text_tower.start()
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Encode texts, each in two wordings that are averaged, into unit rows of shape (n, 512)."""

@@ -27,6 +27,9 @@ class FakeEncoder:
         """Return the direction of each photo's mean colour, shape (n, 3)."""
         return _grey_if_zero(pixels.astype(np.float32).mean(axis=(1, 2)))
 
+    def prepare_texts(self) -> None:
+        """Do nothing: there is nothing to open."""
+
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return the direction of the sum of the colours each text names, shape (n, 3)."""
         rows = [[COLOURS.get(word, (0, 0, 0)) for word in text.lower().split() or [""]] for text in texts]

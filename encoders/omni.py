@@ -56,6 +56,9 @@ class OmniEncoder:
         """Encode photos of shape (n, size, size, 3) into unit rows of shape (n, dim)."""
         return self._batched(self._images, pixels)
 
+    def prepare_texts(self) -> None:
+        """Do nothing: all of the model is there."""
+
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Encode texts, as questions, into unit rows of shape (n, dim)."""
         return self._batched(self._texts, texts)

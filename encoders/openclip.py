@@ -7,7 +7,7 @@ import copy
 import importlib
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,7 +20,7 @@ from core.types import Fit, ImageInput, Interpolation, Pixels, Progress, Progres
 from encoders.base import BATCH_SIZE
 from encoders.openclip_source import Source, find_source
 from encoders.openclip_words import Words
-from encoders.runtime import Export, ensure_export
+from encoders.runtime import Export, Opening, ensure_export
 
 if TYPE_CHECKING:
     from encoders.registry import Preset
@@ -41,6 +41,10 @@ class Images(Protocol):
 
 class Towers(Images, Protocol):
     """What turns pixels and texts into unit rows."""
+
+    def prepare_texts(self) -> None:
+        """Begin to open what texts need."""
+        ...
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """Return unit rows for texts."""
@@ -65,12 +69,9 @@ class OnnxImages:
 class OnnxTowers(OnnxImages):
     """The exported graphs; the token table beside them is mapped, not read: SigLIP 2's takes 400 MB."""
 
-    def __init__(self, export: Export) -> None:
-        super().__init__(export)
-        # Opening a graph needs no Python: a search imports FAISS meanwhile.
-        pool = ThreadPoolExecutor(1, thread_name_prefix="model")
-        self._text_tower = pool.submit(self._open_text)
-        pool.shutdown(wait=False)
+    def prepare_texts(self) -> None:
+        """Begin to open the text tower, which needs no Python: a search imports FAISS meanwhile."""
+        self._text_tower.start()
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """Return unit rows for texts."""
@@ -79,6 +80,10 @@ class OnnxTowers(OnnxImages):
         inputs = {"embeddings": table[ids].astype(np.float32), "ids": ids}
         rows: Vectors = session.run(None, {entry.name: inputs[entry.name] for entry in session.get_inputs()})[0]
         return rows
+
+    @cached_property
+    def _text_tower(self) -> "Opening[tuple[InferenceSession, Words, npt.NDArray[np.float16]]]":
+        return Opening(self._open_text)
 
     def _open_text(self) -> tuple[InferenceSession, Words, npt.NDArray[np.float16]]:
         session = self._export.session("text.onnx", threads=os.cpu_count() or 1)
@@ -124,6 +129,10 @@ class OpenClipEncoder:
         """Encode photos of shape (n, size, size, 3) into unit rows of shape (n, dim)."""
         parts = [self._images.images(pixels[i : i + self._at_once]) for i in range(0, len(pixels), self._at_once)]
         return np.concatenate([self._none(), *parts])
+
+    def prepare_texts(self) -> None:
+        """Begin to open the text tower."""
+        self._texts.prepare_texts()
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Encode texts into unit rows of shape (n, dim)."""

@@ -107,6 +107,9 @@ class TorchTowers:
         rows: Vectors = self._image(torch.tensor(pixels)).numpy()
         return rows
 
+    def prepare_texts(self) -> None:
+        """Do nothing: all of the model is there."""
+
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Vectors:
         """Return unit rows for texts."""

@@ -93,8 +93,9 @@ def with_precision(encoder: Encoder, precision: str, progress: ProgressCallback 
     export = encoder.export
     if precision == BF16:
         return encoder.with_images(OpenVinoImages(export))
-    folder = export.folder.with_name(f"{export.folder.name}-{INT8}-{_RECIPE}")
-    made = ensure_export("encoders.precision_export", folder, progress, [str(export.path("image.onnx"))])
+    bits = "8" if adds_wide(_CPU_INFO) else "7"
+    folder = export.folder.with_name(f"{export.folder.name}-{INT8}-{bits}-{_RECIPE}")
+    made = ensure_export("encoders.precision_export", folder, progress, [str(export.path("image.onnx")), bits])
     return encoder.with_images(OnnxImages(made))
 
 
@@ -139,11 +140,19 @@ def overlap(queries: Vectors, rows: Vectors, other_queries: Vectors, other_rows:
 
 def multiplies_bf16(cpu_info: Path) -> bool:
     """Say whether the processor multiplies bf16, by the flags that Linux lists; false where there is no list."""
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_flags(cpu_info))
+
+
+def adds_wide(cpu_info: Path) -> bool:
+    """Say whether the processor adds 8-bit products in 32 bits (VNNI, or no x86 at all); false where nobody says."""
+    return not {"avx512_vnni", "avx_vnni", "asimd"}.isdisjoint(_flags(cpu_info))
+
+
+def _flags(cpu_info: Path) -> list[str]:
     try:
-        flags = cpu_info.read_text(encoding="utf-8", errors="replace").split()
+        return cpu_info.read_text(encoding="utf-8", errors="replace").split()
     except OSError:
-        return False
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+        return []
 
 
 def _judged(precision: str, vectors: Vectors, rows: Vectors, texts: Vectors, speedup: float) -> SelfTest:

@@ -9,9 +9,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import onnxruntime
 import xxhash
@@ -20,6 +22,7 @@ from core.errors import ModelError
 from core.types import Progress, ProgressCallback
 
 MANIFEST = "manifest.json"
+T = TypeVar("T")
 _CHILD = """
 import importlib, sys
 sys.path.insert(0, sys.argv[1])
@@ -73,6 +76,28 @@ class Export:
             raise ModelError(
                 f"the model in {self.folder} is damaged; run the command again, it is made anew"
             ) from error
+
+
+class Opening(Generic[T]):
+    """Something that takes a while to open: begun ahead where that pays, by the first who asks otherwise."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._lock = threading.Lock()
+        self._future: Future[T] | None = None
+
+    def start(self) -> "Future[T]":
+        """Begin in a thread, unless somebody has."""
+        with self._lock:
+            if self._future is None:
+                pool = ThreadPoolExecutor(1, thread_name_prefix="model")
+                self._future = pool.submit(self._call)
+                pool.shutdown(wait=False)
+            return self._future
+
+    def result(self) -> T:
+        """Return what was opened, or raise what opening it raised."""
+        return self.start().result()
 
 
 def describe(folder: Path) -> dict[str, tuple[int, str]]:

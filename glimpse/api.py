@@ -90,8 +90,11 @@ class Library:
             report = index(writer, encoder, chosen, self.settings, report_to, stop, walk, dry_run)
         if dry_run:
             return report
-        with contextlib.suppress(GlimpseError):  # only the cache for searching; the report must not be lost for it
-            self._open_engine().index.refresh()
+        if report.encoded:
+            with contextlib.suppress(
+                GlimpseError
+            ):  # only the cache for searching; the report must not be lost for it
+                self._open_engine().index.refresh()
         return report
 
     def search(self, query: str, k: int = 10, *, plus: Sequence[str] = (), minus: Sequence[str] = ()) -> list[Hit]:
@@ -102,7 +105,7 @@ class Library:
         from search.grammar import parse_query
 
         asked = parse_query(query, plus, minus)
-        engine = self._open_engine()
+        engine = self._open_engine(texts=any(term.modality is Modality.TEXT for term in asked.terms))
         if self._progress:
             from search.length import is_cut
 
@@ -253,11 +256,13 @@ class Library:
             self._encoder = load(model or default(), self.settings.cache, self._progress)
         return self._encoder
 
-    def _open_engine(self) -> "Engine":
-        """Open the library for search, once."""
+    def _open_engine(self, texts: bool = False) -> "Engine":
+        """Open the library for search, once; texts: there will be some."""
         if self._engine is None:
             self._must_exist()
             encoder = self._load(self._model())
+            if texts:
+                encoder.prepare_texts()
             from search.engine import open_engine
 
             self._engine = open_engine(self.settings.library, encoder, self.settings.cache)

@@ -72,7 +72,13 @@ class Altered:
 
 
 def multiplied(
-    op: str, rows: Floats, weights: Floats, bias: Floats | None = None, folder: Path = Path(), **options: Any
+    op: str,
+    rows: Floats,
+    weights: Floats,
+    bias: Floats | None = None,
+    folder: Path = Path(),
+    bits: int = 8,
+    **options: Any,
 ) -> Floats:
     """Return what a graph of one product gives after it was rewritten."""
     constants = [numpy_helper.from_array(weights, "w")]
@@ -84,7 +90,7 @@ def multiplied(
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), source)
     target = folder / "target"
     target.mkdir()
-    precision_export.export(str(target), str(source))
+    precision_export.export(str(target), str(source), str(bits))
     made = onnx.load(target / precision_export.GRAPH)
     assert made.graph.node[0].op_type == "MatMul8"
     session = onnxruntime.InferenceSession(target / precision_export.GRAPH, providers=["CPUExecutionProvider"])
@@ -92,10 +98,11 @@ def multiplied(
     return result
 
 
-def test_numbers_that_8_bits_hold_are_multiplied_exactly(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("bits", "most"), [(8, 127), (7, 63)])
+def test_numbers_that_the_bits_hold_are_multiplied_exactly(tmp_path: Path, bits: int, most: int) -> None:
     rows = np.float32([[0, 51, 255], [-255, 0, 0], [-100, 0, 155]])  # each spans 255 steps of 1
-    weights = np.float32([[127, 0], [-1, 254], [3, -2]])  # columns in steps of 1 and 2
-    assert np.abs(multiplied("MatMul", rows, weights, folder=tmp_path) - rows @ weights).max() < 0.01
+    weights = np.float32([[most, 0], [-1, 2 * most], [3, -2]])  # columns in steps of 1 and 2
+    assert np.abs(multiplied("MatMul", rows, weights, folder=tmp_path, bits=bits) - rows @ weights).max() < 0.01
 
 
 def test_a_product_with_a_bias_and_turned_weights_keeps_both(tmp_path: Path) -> None:
@@ -105,10 +112,12 @@ def test_a_product_with_a_bias_and_turned_weights_keeps_both(tmp_path: Path) -> 
     assert np.abs(got - (rows @ weights.T + bias)).max() < 0.01
 
 
-def test_weights_that_would_overflow_16_bits_do_not(tmp_path: Path) -> None:
-    """Signed weights saturate on x86 without VNNI: 255 * 127 * 2 is more than 16 bits hold."""
+@pytest.mark.parametrize("bits", [7, 8])
+def test_weights_that_would_overflow_16_bits_do_not(tmp_path: Path, bits: int) -> None:
+    """Signed weights of 8 bits saturate on x86 without VNNI: 255 * 127 * 2 is more than 16 bits hold."""
     rows, weights = np.tile(np.float32([0, 255, 255, 255]), (4, 16)), np.full((64, 8), 127, dtype=np.float32)
-    assert np.abs(multiplied("MatMul", rows, weights, folder=tmp_path) / (rows @ weights) - 1).max() < 1e-5
+    got = multiplied("MatMul", rows, weights, folder=tmp_path, bits=bits)
+    assert np.abs(got / (rows @ weights) - 1).max() < 1e-5
 
 
 @pytest.mark.parametrize("value", [0.0, 3.5, -2.0])
@@ -118,10 +127,27 @@ def test_a_row_of_equal_numbers_is_no_exception(tmp_path: Path, value: float) ->
 
 
 def test_8_bits_keep_steps_and_sums() -> None:
-    whole, steps, sums = precision_export.eight_bit(np.float32([[1, 0], [-0.5, 0]]))
+    whole, steps, sums = precision_export.quantised(np.float32([[1, 0], [-0.5, 0]]), 8)
     assert whole.tolist() == [[255, 128], [64, 128]]
     assert np.allclose(steps, [1 / 127, 1])
     assert np.allclose(sums, [63 / 127, 0])
+
+
+def test_7_bits_keep_steps_and_sums() -> None:
+    whole, steps, sums = precision_export.quantised(np.float32([[1, 0], [-0.6, 0]]), 7)
+    assert whole.tolist() == [[63, 0], [-38, 0]]
+    assert np.allclose(steps, [1 / 63, 1])
+    assert np.allclose(sums, [25 / 63, 0])
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [("flags : sse4_2 avx2 avx512f", False), ("flags : avx2 avx_vnni", True), ("Features : fp asimd crc32", True)],
+)
+def test_the_processor_says_whether_it_adds_wide(tmp_path: Path, flags: str, expected: bool) -> None:
+    (tmp_path / "cpuinfo").write_text(flags, encoding="utf-8")
+    assert precision.adds_wide(tmp_path / "cpuinfo") is expected
+    assert not precision.adds_wide(tmp_path / "none")
 
 
 # --- an encoder in another precision
@@ -148,7 +174,7 @@ def test_the_8_bit_graph_is_made_once_and_again_when_it_is_damaged(
     encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_precision(encoder, "int8")
-    folder = encoder.export.folder.with_name(f"{encoder.export.folder.name}-int8-{precision._RECIPE}")
+    (folder,) = encoder.export.folder.parent.glob(f"{encoder.export.folder.name}-int8-*-{precision._RECIPE}")
     assert set(Export(folder).manifest["files"]) == {"image.onnx", "image.onnx.data"}
     (folder / "image.onnx.data").write_bytes(bytes((folder / "image.onnx.data").stat().st_size))
     with pytest.raises(ModelError, match="is damaged; run the command again"):
