@@ -79,7 +79,7 @@ def test_index_without_paths_looks_again_at_everything(fresh: Path) -> None:
 def test_search_json_has_the_documented_fields(indexed: Path) -> None:
     rows = [json.loads(line) for line in run("search", "red", "--json").stdout.splitlines()]
     assert len(rows) == len(COLOURS)
-    assert set(rows[0]) == {"path", "score", "kind", "id", "also"}
+    assert set(rows[0]) == {"path", "score", "kind", "id", "also", "companions"}
     assert rows[0]["path"] == str(indexed / "red.png")
     assert rows[0]["kind"] == "photo"
 
@@ -167,13 +167,14 @@ def test_status_counts(fresh: Path) -> None:
     (fresh / "broken.jpg").write_text("not a photo")
     run("index")
     status = json.loads(run("status", "--json", "--errors").stdout)
-    assert {k: status[k] for k in ("files", "gone", "contents", "vectors", "failures", "model")} == {
-        "files": 3, "gone": 1, "contents": 4, "vectors": 4, "failures": 1, "model": "fake",
+    assert {k: status[k] for k in ("files", "gone", "contents", "failures", "model")} == {
+        "files": 3, "gone": 1, "contents": 4, "failures": 1, "model": "fake",
     }  # fmt: skip
     assert status["errors"][0]["path"] == str(fresh / "broken.jpg")
     assert b"broken.jpg: not a photo" in run("status", "--errors").stdout
     assert run("prune").stdout == b"1 gone files forgotten\n"
-    assert json.loads(run("status", "--json").stdout)["vectors"] == 3
+    (space,) = json.loads(run("status", "--json").stdout)["spaces"]
+    assert (space["model"], space["current"], space["vectors"], space["missing"]) == ("fake", True, 3, 0)
 
 
 def test_tag_goes_on_after_a_bad_file(indexed: Path) -> None:

@@ -83,7 +83,7 @@ def encoder(snapshot: Path, notes: Path) -> OmniEncoder:
 
 @pytest.fixture
 def squares(encoder: OmniEncoder) -> Pixels:
-    return np.stack([decode_photo(jpeg(photo), "a.jpg", encoder.image_input)[0] for photo in scenes()])
+    return np.stack([decode_photo(jpeg(photo), "a.jpg", encoder.image_input).frames[0] for photo in scenes()])
 
 
 photos = squares
@@ -146,7 +146,7 @@ def test_photos_come_close_to_the_originals(encoder: OmniEncoder, own: Any, squa
     assert cosines(encoder.encode_images(squares), expected).min() > 0.995
     wants = [ImageInput(384, Fit.SQUASH), ImageInput(384, Fit.LETTERBOX)]
     for want in wants:
-        others = np.stack([decode_photo(jpeg(photo), "a.jpg", want)[0] for photo in scenes()])
+        others = np.stack([decode_photo(jpeg(photo), "a.jpg", want).frames[0] for photo in scenes()])
         assert cosines(encoder.encode_images(others), expected).min() < 0.99
 
 
@@ -185,7 +185,7 @@ def test_bars_are_cut_and_nothing_else(size: tuple[int, int]) -> None:
     photo = Image.fromarray(np.random.default_rng(0).integers(2, 256, (*size[::-1], 3), dtype=np.uint8))
     file = io.BytesIO()
     photo.save(file, "PNG")
-    square = decode_photo(file.getvalue(), "a.png", ImageInput(64, Fit.LETTERBOX, margin=1))[0]
+    square = decode_photo(file.getvalue(), "a.png", ImageInput(64, Fit.LETTERBOX, margin=1)).frames[0]
     assert square.shape == (64, 64, 3)
     assert np.array_equal(without_bars(square), np.asarray(photo))
 
@@ -199,7 +199,7 @@ def test_a_photo_of_one_grey_stays_whole(grey: int) -> None:
 def test_no_photo_is_too_thin(encoder: OmniEncoder, size: tuple[int, int]) -> None:
     file = io.BytesIO()
     Image.new("RGB", size, (200, 100, 50)).save(file, "PNG")
-    rows = encoder.encode_images(decode_photo(file.getvalue(), "a.png", encoder.image_input)[0][None])
+    rows = encoder.encode_images(decode_photo(file.getvalue(), "a.png", encoder.image_input).frames[0][None])
     assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
 
 
@@ -386,7 +386,7 @@ def test_the_real_model_finds_the_demo_photos(monkeypatch: pytest.MonkeyPatch, n
     encoder = load(notes)
     names = ["cat.png", "coffee.png", "rocket.jpg", "astronaut.png"]
     demo = ROOT / "data" / "demo"
-    pixels = np.stack([decode_photo((demo / n).read_bytes(), n, encoder.image_input)[0] for n in names])
+    pixels = np.stack([decode_photo((demo / n).read_bytes(), n, encoder.image_input).frames[0] for n in names])
     texts = ["a cat", "a cup of coffee", "a rocket on its launch pad", "an astronaut in a space suit"]
     scores = encoder.encode_texts(texts) @ encoder.encode_images(pixels).T
     assert scores.argmax(1).tolist() == [0, 1, 2, 3]

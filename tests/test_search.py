@@ -277,9 +277,14 @@ def test_without_a_mean_terms_are_summed_as_they_are() -> None:
 class TwoBlocks:
     """Embed a photo as its colour and, behind it, whether it is bright or dark; texts see the colour alone."""
 
+    batch_size = 32
+
     def __init__(self) -> None:
         self.space = Space("blocks", "1", dim=5, shared_dim=3, shared_norm=math.sqrt(0.5), centred=True)
         self.image_input = ImageInput(size=8, fit=Fit.SQUASH)
+
+    def prepare_texts(self) -> None:
+        pass
 
     def encode_images(self, pixels: Pixels) -> Vectors:
         bright = pixels.max(axis=(1, 2, 3)) > 128

@@ -6,6 +6,7 @@ import io
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -271,6 +272,7 @@ def test_a_photo_that_vanished_is_a_line(tmp_path: Path, photos: Path) -> None:
     library = tmp_path / "library"
     assert run("index", photos, "--library", library, "--model", "fake").returncode == 0
     (photos / "red.png").unlink()
+    shutil.rmtree(library / "previews")
     seen = in_terminal("search", "red", "--preview", "-k", "2", "--library", library, environ={**XTERM, "TMUX": "1"})
     assert (seen.code, seen.stderr) == (0, "")
     assert "no picture: no such" in CSI.sub("", seen.screen)
