@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,15 +81,20 @@ class FileStat(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How a folder is walked.
+    """How a folder is walked; None: as it was walked before, which at first is the plain way.
 
     exclude: patterns as in .gitignore, relative to the folder that was named; hidden: names that begin with a dot,
-    too; follow_symlinks: links to files and folders, too, each folder once.
+    too; follow_symlinks: links that lead out of the folder, too, each folder once.
     """
 
-    exclude: tuple[str, ...] = ()
-    hidden: bool = False
-    follow_symlinks: bool = False
+    exclude: tuple[str, ...] | None = None
+    hidden: bool | None = None
+    follow_symlinks: bool | None = None
+
+    def over(self, before: "Walk") -> "Walk":
+        """Return what was said before with what is said here in its place."""
+        said = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(before, **said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The Python interface; the commands use nothing else.
+"""The Python interface, which the commands use.
 
 Imports inside functions are deliberate: each call pays only for what it uses, and a search imports FAISS while
 the model is being opened.
@@ -154,13 +154,13 @@ class Library:
                 previews.write(digest, made)
         return made
 
-    def use_model(self, model: str) -> None:
-        """Have another model answer, whose vectors the library has; raises LibraryError where it lacks photos."""
+    def use_model(self, model: str, anyway: bool = False) -> None:
+        """Have another model answer; raises LibraryError where it lacks photos, unless that is to be `anyway`."""
         from store.writer import Writer
 
         self._must_exist()
         with Writer(self.settings.library) as writer:
-            writer.use(model)
+            writer.use(model, anyway)
         self.close()
         self._encoder = None
 

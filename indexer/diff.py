@@ -40,6 +40,11 @@ class Job:
         """Return where the file lies."""
         return os.path.join(self.root, self.path)
 
+    @property
+    def name(self) -> str:
+        """Return the file's name without its folders."""
+        return os.fsdecode(os.path.basename(self.path))
+
 
 @dataclass
 class Plan:
@@ -72,9 +77,11 @@ class Missing:
         self._by_digest = _by_digest(files)
         self._unseen_by_digest = _by_digest(unseen)
 
-    def take_same_file(self, stat: FileStat) -> KnownFile | None:
-        """Return, once, the missing file with this very inode, size and time: renamed, nothing to read."""
-        return self._files.pop(self._by_stat.pop(stat, (0, b"")), None)
+    def take_same_file(self, stat: FileStat) -> tuple[bytes, KnownFile] | None:
+        """Return, once, the missing file with this very inode, size and time, and its path: nothing to read."""
+        key = self._by_stat.pop(stat, None)
+        known = self._files.pop(key, None) if key else None
+        return (key[1], known) if key and known else None
 
     def take_same_content(self, digest: bytes) -> KnownFile | None:
         """Return, once, a missing file with these bytes."""
@@ -113,7 +120,8 @@ def diff(
                 plan.unchanged += 1  # nearly all of them, nearly always
                 continue
             primary = known.get((scan.root_id, belongs[path])) if path in belongs else None
-            if path not in belongs or (primary and _is_unreadable(primary, scan.files[belongs[path]])):
+            alone = primary is not None and _is_unreadable(primary, scan.files[belongs[path]])
+            if path not in belongs or (alone and expected_photo(os.fsdecode(path))):
                 _plan_file(plan, scan, path, stat, before, beside)
             elif not _belongs(stat, before, primary):
                 plan.companions.append((Job(scan.root_id, scan.root, path, stat, before), belongs[path]))
@@ -131,14 +139,16 @@ Beside = dict[bytes, dict[bytes, FileStat]]
 def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: KnownFile | None, beside: Beside) -> None:
     """Decide about one file."""
     sidecars, told = _sidecars(path, beside) if beside else ((), None)
-    if known is None:
+    if known is None or (known.digest is None and known.failure is None):  # new, or it belonged to another until now
         asked_for = path == scan.scope or expected_photo(os.fsdecode(path))
-        if not asked_for and (path in scan.sidecars or not _looks_like_photo(os.path.join(scan.root, path))):
+        if not asked_for and not _looks_like_photo(os.path.join(scan.root, path)):
             return
+    if known is None:
         if moved := plan.missing.take_same_file(stat):
-            plan.settled.append(("moved", Taken(scan.root_id, path, stat, moved.id, moved.digest)))
-            if moved.beside != told:
-                plan.retold.append(Job(scan.root_id, scan.root, path, stat, moved, sidecars, told))
+            before, file = moved
+            plan.settled.append(("moved", Taken(scan.root_id, path, stat, file.id, file.digest)))
+            if file.beside != told or os.path.basename(before) != os.path.basename(path):  # names may tell the time
+                plan.retold.append(Job(scan.root_id, scan.root, path, stat, file, sidecars, told))
             return
     elif stat.unchanged(known.stat):
         if _is_unreadable(known, stat):

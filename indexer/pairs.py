@@ -8,10 +8,10 @@ pictures for one would lose a photo; to take one for two shows it twice.
 import re
 from collections.abc import Collection, Iterator
 
-HEIC = frozenset({b"heic", b"heif", b"hif"})
-JPEG = frozenset({b"jpg", b"jpeg", b"jpe"})
-RAW = frozenset(
-    {b"dng", b"cr2", b"cr3", b"crw", b"nef", b"nrw", b"arw", b"srf", b"sr2", b"raf", b"rw2", b"orf", b"pef", b"srw"}
+from media.kinds import EXTENSIONS
+
+HEIC, JPEG, RAW = (
+    frozenset(name.removeprefix(".").encode() for name in EXTENSIONS[kind]) for kind in ("HEIF", "JPEG", "RAW")
 )
 MOVIES = frozenset({b"mov", b"mp4", b"m4v"})
 """What phones write beside a photo, and what exports make of it; `.MP` and `.MP~2` of Google's phones besides."""
@@ -27,7 +27,9 @@ def companions(names: Collection[bytes]) -> dict[bytes, bytes]:
 
     names: paths of files, of whatever kind; those that are neither photo nor film of a phone or camera take no part.
     """
-    followers = [name for name in names if (kind := _extension(name)) in RAW or is_movie(kind)]
+    # Nearly all names are neither, and there may be half a million: no call for each.
+    tails = [(name[-6:].lower().rpartition(b".")[2], name) for name in names]
+    followers = [name for kind, name in tails if kind in _FOLLOWERS or (kind.startswith(b"mp") and is_movie(kind))]
     if not followers:
         return {}
     primaries: dict[bytes, bytes] = {}

@@ -14,7 +14,6 @@ from core.errors import GlimpseError
 from core.settings import Settings
 from core.types import (
     Failure,
-    FileStat,
     IndexReport,
     Metadata,
     Progress,
@@ -26,8 +25,9 @@ from core.types import (
 from encoders.base import Encoder
 from indexer.diff import Job, Plan, diff
 from indexer.encoding import PhotoEncoder
+from indexer.places import look, places
 from indexer.reading import Read, Reader, read_beside
-from indexer.scan import Scan, scan, walk_reaches
+from indexer.scan import Scan
 from media.kinds import expected_photo
 from media.metadata import merge
 from media.places import places_of
@@ -117,20 +117,16 @@ class _Run:
         self.photos = PhotoEncoder(self.library, self.space_id, self.encoder, self.progress)
         encoded = self.library.encoded_digests(self.space_id)
         preview = self.library.preview_size(self.settings.preview)
-        self.reader = Reader(self.encoder.image_input, encoded, self.previews, self.settings, self.stop, preview)
+        animated = self.library.animated_digests()
+        want = self.encoder.image_input
+        self.reader = Reader(want, encoded, animated, self.previews, self.settings, self.stop, preview)
 
     def scans(self, paths: Sequence[Path], walk: Walk | None) -> Iterator[Scan]:
         """Walk every path; those that cannot be seen are noted, and what is known of them is kept."""
         self.progress(Progress("reading folders"))
         skip = os.path.abspath(os.fsencode(self.library.folder))
-        for root_id, root, scope, how in self._places(paths, walk):
-            found = scan(root_id, root, scope, skip, self.stop, how)
-            if not found.files and not found.odd and not found.unseen:
-                self._distrust_empty(found)
-            for folder, reason in found.unseen.items():
-                name = os.fsdecode(os.path.join(root, folder) if folder else root)
-                self.report.notes.append(f"{name} was not looked at ({reason}); what is known of it is kept")
-            yield found
+        for place in places(self.library, paths, walk, self.report.notes.append):
+            yield look(self.library, place, skip, self.stop, self.report.notes.append)
 
     def take(self, plan: Plan, roots: dict[int, bytes], everything: bool) -> None:
         """Carry out a plan, batch by batch; everything: also photos out of sight, from their previews."""
@@ -144,7 +140,8 @@ class _Run:
         jobs = [*plan.jobs, *(self._out_of_sight(plan) if everything else ())]
         unreadable = self._take_jobs(jobs, plan)
         self._take_companions(plan, unreadable)
-        self.photos.finish()
+        if not self.stop():
+            self.photos.finish()
         if not self.stop():  # a file that this run did not reach may still turn out to be a moved one
             gone = plan.missing.newly_gone()
             self.library.mark_gone(known.id for known in gone)
@@ -246,8 +243,7 @@ class _Run:
             for job in part:
                 if job.known and job.known.digest in embedded:
                     beside, notes = read_beside(job)
-                    name = os.fsdecode(job.path)
-                    told.append((job, merge(embedded[job.known.digest], beside, name, job.stat.mtime_ns)))
+                    told.append((job, merge(embedded[job.known.digest], beside, job.name, job.stat.mtime_ns)))
                     self.report.notes += notes
             rows = [
                 Taken(job.root_id, job.path, job.stat, job.known.id, job.known.digest, about=about)
@@ -288,48 +284,6 @@ class _Run:
         setattr(self.report, outcome, getattr(self.report, outcome) + 1)
         if reason is not None:
             self.report.failures.append(_failure(path, reason))
-
-    def _places(self, paths: Sequence[Path], walk: Walk | None) -> Iterator[tuple[int, bytes, bytes, Walk]]:
-        """Find or make the root of each path; yields (root id, root, path below it, how to walk)."""
-        if paths:
-            named = [os.path.abspath(os.fsencode(path)) for path in paths]
-            named = [b"/" + path.lstrip(b"/") if path.startswith(b"//") else path for path in named]
-            self.library.add_sources({path: os.path.isdir(path) for path in named}, walk)
-        sources = self.library.sources()
-        if not paths:
-            named = [path for path, source in sources.items() if self._is_there(path, source.folder)]
-        taken: list[bytes] = []
-        folders: list[bytes] = []
-        for full in sorted(set(named), key=lambda path: path.split(b"/")):  # a folder, then all that is in it
-            if not any(walk_reaches(folder, full, sources[folder].walk) for folder in folders):
-                taken.append(full)
-                folders += [full] if os.path.isdir(full) else []
-                self._place(full)  # makes a root that may take over an earlier one: a/b, then a/c.jpg
-        for full in taken:
-            yield (*self._place(full), sources[full].walk)
-
-    def _is_there(self, source: bytes, folder: bool) -> bool:
-        """Say whether a source can be looked at; a file that is gone from its folder can, and is found missing."""
-        there = os.path.isdir(source if folder else os.path.dirname(source))
-        if not there:
-            self.report.notes.append(f"{os.fsdecode(source)} is not there; what is known of it is kept")
-        return there
-
-    def _place(self, path: bytes) -> tuple[int, bytes, bytes]:
-        roots = self.library.roots()
-        for root_id, root in roots.items():
-            if path == root or path.startswith(os.path.join(root, b"")):
-                return root_id, root, path[len(root) :].lstrip(b"/")
-        folder = path if os.path.isdir(path) else os.path.dirname(path)
-        start = os.path.join(folder, b"")
-        inside = [(key, root[len(start) :]) for key, root in roots.items() if root.startswith(start)]
-        return self.library.add_root(folder, inside), folder, path[len(start) :]
-
-    def _distrust_empty(self, found: Scan) -> None:
-        """Take an empty folder for a drive that is not connected, if its files lay on another device."""
-        device = FileStat.of(os.stat(found.root)).device
-        if self.library.devices(found.root_id) - {device}:
-            found.unseen[found.scope] = "empty: is its drive connected?"
 
 
 def _batches(reads: Iterable[Read], size: int) -> Iterator[list[Read]]:

@@ -1,6 +1,8 @@
 """Look into files: read, hash and decode each in a process of its own, and read what is written beside it."""
 
+import contextlib
 import os
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,15 +41,21 @@ class Read:
     retry: bool = False
 
 
+_one_big_photo = threading.Lock()
+"""Big photos are decoded one at a time, so that memory does not grow with the processors."""
+
+
 @dataclass(frozen=True)
 class Reader:
     """What looking into a file needs to know.
 
-    encoded: digests that have a vector already; it grows meanwhile. preview: longer side of previews in px, or 0.
+    encoded: digests that have a vector already; it grows meanwhile. animated: those of animations; preview: longer
+    side of previews in px, or 0.
     """
 
     want: ImageInput
     encoded: set[bytes]
+    animated: frozenset[bytes]
     previews: Previews
     settings: Settings
     stop: StopRequested
@@ -84,14 +92,15 @@ class Reader:
         known = job.known
         if not known or not known.digest or not known.described or known.encoded or known.gone or known.failure:
             return None
-        if self.want.size > self.preview and os.path.lexists(job.full_path):
-            return None  # it would be enlarged; better than nothing where the photo is not there
+        there = os.path.lexists(job.full_path)
+        if there and known.digest in self.animated:
+            return None  # it has more frames than its preview
         preview = self.previews.read(known.digest) if job.stat.unchanged(known.stat) else None
         if preview is None:
             return None
-        try:
-            pixels = process.decode_preview(preview, self.want)
-        except MediaError:  # a damaged cache
+        try:  # an enlarged one is better than nothing where the photo is not there
+            pixels = process.decode_preview(preview, self.want, least=self.want.size if there else 0)
+        except MediaError:  # a damaged cache, or too small
             return None
         return Read(job, job.stat, known.digest, (pixels,), from_preview=True)
 
@@ -103,7 +112,8 @@ class Reader:
             new = file.digest not in self.encoded
             preview = 0 if self.previews.has(file.digest) else self.preview
             wanted = self.want if new or (preview and job.known and not job.known.described) else None
-            photo = process.decode(os.fsdecode(job.path), wanted, preview)
+            with _one_big_photo if file.big and wanted else contextlib.nullcontext():
+                photo = process.decode(job.name, wanted, preview)
         except MediaError as error:
             return Read(job, stat, failure=str(error), retry=isinstance(error, TemporaryMediaError))
         beside, notes = read_beside(job)
@@ -116,7 +126,7 @@ class Reader:
             preview=photo.preview,
             damaged=photo.damaged,
             embedded=photo.metadata,
-            metadata=merge(photo.metadata, beside, os.fsdecode(job.path), file.stat.mtime_ns),
+            metadata=merge(photo.metadata, beside, job.name, file.stat.mtime_ns),
             notes=notes,
         )
 
@@ -129,5 +139,6 @@ def read_beside(job: Job) -> tuple[list[Metadata], tuple[str, ...]]:
         try:
             found.append(read_sidecar(os.fsdecode(os.path.basename(sidecar)), read_file(path).data))
         except MediaError as error:
-            notes.append(f"{os.fsdecode(path)} was not used: {error}")
+            if not sidecar.lower().endswith(b".json"):  # which may be anybody's
+                notes.append(f"{os.fsdecode(path)} was not used: {error}")
     return found, tuple(notes)

@@ -1,5 +1,6 @@
 """Walk a folder: what files are there, and which parts could not be looked at."""
 
+import contextlib
 import os
 from bisect import bisect_left
 from dataclasses import dataclass, field
@@ -9,11 +10,10 @@ from core.errors import GlimpseError
 from core.types import FileStat, StopRequested, Walk
 from indexer.ignore import IGNORE_FILE, Rules, left_out, read_rules
 from media.kinds import expected_photo
+from media.sidecar import is_sidecar
 
 IGNORED_FOLDERS = {b"@eaDir", b"#recycle", b"node_modules", b"__MACOSX"}
 """Folders of other programs: thumbnails, bins, packages."""
-SIDECARS = (b".xmp", b".json")
-"""What stands beside a photo and speaks of it."""
 
 
 @dataclass
@@ -23,8 +23,9 @@ class Scan:
     scope: that place below the root, b"" for the root itself; odd: things named like photos that are no files;
     sidecars: files that may hold metadata of those beside them;
     unseen: folders that could not be read, of whose files nothing is known;
-    skipped: hidden things, links, and folders of other programs, which count only when they are asked for by name.
-    What patterns exclude is none of these: it counts as not there.
+    skipped: what was not looked at and may be there all the same: links to a drive that is away, and whatever else
+    was asked for by name. What patterns exclude, hidden things, links that are not followed, and folders of other
+    programs are none of these: they count as not there.
     """
 
     root_id: int
@@ -111,8 +112,11 @@ class _Walker:
         for entry in entries:
             name = entry.name
             path = start + name
-            if ignored(name, self.walk.hidden) or (entry.is_symlink() and not self._follows(entry)):
-                found.skipped.add(path)
+            if ignored(name, self.walk.hidden):
+                continue
+            if entry.is_symlink() and not self._follows(entry):
+                if self.walk.follow_symlinks and not os.path.exists(entry.path):
+                    found.skipped.add(path)
                 continue
             is_folder = entry.is_dir()
             if patterns and left_out(patterns, path, is_folder):
@@ -127,7 +131,7 @@ class _Walker:
             if not entry.is_file():
                 if expected_photo(os.fsdecode(name)):
                     found.odd[path] = stat
-            elif name.lower().endswith(SIDECARS):
+            elif is_sidecar(name):
                 found.sidecars[path] = stat
             else:
                 found.files[path] = stat
@@ -140,9 +144,7 @@ class _Walker:
             self.visited.add(identity)
         else:
             seen = path == self.skip
-        if seen:
-            self.found.skipped.add(path)
-        else:
+        if not seen:
             self.folders.append((path, rules))
 
     def _follows(self, link: os.DirEntry[bytes]) -> bool:
@@ -150,7 +152,7 @@ class _Walker:
 
         What lies within the root is found where it lies.
         """
-        return self.walk.follow_symlinks and _leads_out(link.path, self.real_root)
+        return bool(self.walk.follow_symlinks) and _leads_out(link.path, self.real_root)
 
 
 def _take_single(found: Scan, path: bytes) -> None:
@@ -162,12 +164,11 @@ def _take_single(found: Scan, path: bytes) -> None:
     except OSError as error:
         found.unseen[found.scope] = _why(error)
         return
-    stem = os.path.splitext(found.scope)[0]
-    for name in (found.scope + b".xmp", stem + b".xmp", found.scope + b".json"):
-        try:
-            found.sidecars[name] = FileStat.of(os.stat(os.path.join(found.root, name)))
-        except OSError:
-            continue
+    folder, name = os.path.split(found.scope)
+    with contextlib.suppress(OSError), os.scandir(os.path.join(found.root, folder)) as entries:
+        for entry in entries:
+            if entry.name != name and is_sidecar(entry.name):
+                found.sidecars[os.path.join(folder, entry.name)] = FileStat.of(entry.stat())
 
 
 def _inherited(root: bytes, scope: bytes) -> tuple[Rules, ...]:
@@ -179,7 +180,7 @@ def _inherited(root: bytes, scope: bytes) -> tuple[Rules, ...]:
     return rules
 
 
-def ignored(name: bytes, hidden: bool = False) -> bool:
+def ignored(name: bytes, hidden: bool | None = False) -> bool:
     """Say whether a walk leaves out what has this name; with `hidden`, of names with a dot only macOS's shadows."""
     return name in IGNORED_FOLDERS or name.startswith(b"._" if hidden else b".")
 

@@ -162,7 +162,9 @@ def _satellite_time(tags: Mapping[int, Any]) -> Time | None:
         return None
     hour, minute, second = (value or 0.0 for value in values)
     day = _plain(tags.get(GPS.GPSDateStamp)).strip(" \0")
-    return parse_time(f"{day} {hour:02.0f}:{minute:02.0f}:{int(second):02}", f"{second % 1:.3f}"[2:], "Z")
+    thousandths = min(int(second * 1000), 59_999)
+    clock_text = f"{hour:02.0f}:{minute:02.0f}:{thousandths // 1000:02}"
+    return parse_time(f"{day} {clock_text}", f"{thousandths % 1000:03}", "Z")
 
 
 def _position(tags: Mapping[int, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ without `if __name__ == "__main__"` would index twice.
 import atexit
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -30,6 +31,7 @@ DECODE_SECONDS = 60.0
 LARGEST = 64 << 20
 """The most bytes of one answer: pixels for an encoder, or a preview."""
 WORKER = "media.worker"
+_FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 # One thread for numpy's products, which nothing here makes: they would take address space for each processor.
 _CHILD = """
 import os, runpy, sys
@@ -41,10 +43,14 @@ runpy.run_module(sys.argv[2], run_name="__main__")
 
 @dataclass(frozen=True)
 class ReadFile:
-    """A file that a decode process holds in memory; digest: 16 bytes, XXH3-128 over all of its bytes."""
+    """A file that a decode process holds in memory; digest: 16 bytes, XXH3-128 over all of its bytes.
+
+    big: decoding it takes hundreds of megabytes.
+    """
 
     digest: bytes
     stat: FileStat
+    big: bool
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class DecodeProcess:
     def read(self, path: bytes) -> ReadFile:
         """Read and hash a file; raises MediaError with the reason."""
         answer, _ = self._ask({"do": "read", "path": b64encode(path).decode()}, READ_SECONDS, reading=True)
-        return ReadFile(bytes.fromhex(answer["digest"]), FileStat(*answer["stat"]))
+        return ReadFile(bytes.fromhex(answer["digest"]), FileStat(*answer["stat"]), answer["big"])
 
     def decode(self, name: str, want: ImageInput | None, preview: int) -> Decoded:
         """Decode the file that was read last; want: None for its metadata alone; raises MediaError with the reason.
@@ -86,9 +92,10 @@ class DecodeProcess:
         made = parts[-1] if answer["preview"] else None
         return Decoded(metadata, frames, (width, height), made, answer["damaged"])
 
-    def decode_preview(self, preview: bytes, want: ImageInput) -> Pixels:
-        """Turn a stored preview into the pixels that an encoder wants; raises MediaError."""
-        _, parts = self._ask({"do": "preview", "want": asdict(want)}, DECODE_SECONDS, payload=preview)
+    def decode_preview(self, preview: bytes, want: ImageInput, least: int = 0) -> Pixels:
+        """Turn a stored preview into the pixels that an encoder wants; see `media.photo.decode_preview`."""
+        request = {"do": "preview", "want": asdict(want), "least": least}
+        _, parts = self._ask(request, DECODE_SECONDS, payload=preview)
         return _pixels(parts[0], want)
 
     def close(self) -> None:
@@ -119,7 +126,7 @@ class DecodeProcess:
             parts = [connection.recv_bytes(LARGEST) for _ in range(answer["parts"])]
         except (EOFError, OSError, ValueError, TypeError) as error:
             code = self._ended()
-            if code == -9:  # not by us: the system was short of memory, or somebody tidied up
+            if code in _FROM_OUTSIDE:  # the system was short of memory, or somebody tidied up
                 raise TemporaryMediaError("its decoder was killed") from error
             raise MediaError(f"its decoder crashed ({_what(code)})") from error
         if "failure" in answer:
@@ -143,7 +150,7 @@ class DecodeProcess:
             command = [sys.executable, "-P", "-c", _CHILD, str(root), WORKER, str(theirs.fileno())]
             self._child = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, start_new_session=True,  # a Ctrl-C is ours to handle
             )  # fmt: skip
             theirs.close()
             self._connection = ours

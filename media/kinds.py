@@ -30,12 +30,6 @@ PHOTO_FORMATS = tuple(EXTENSIONS)
 PHOTO_EXTENSIONS = frozenset(name for names in EXTENSIONS.values() for name in names)
 """A file with such a name that is no photo is a failure worth telling."""
 
-MOVIE_EXTENSIONS = frozenset([".mov", ".mp4", ".m4v", ".mp"])
-"""A file with such a name and the stem of a photo beside it may be the moving half of a Live or Motion Photo."""
-
-IGNORED_EXTENSIONS = frozenset([".aae"])
-"""Files beside photos that hold nothing to see and nothing to read: Apple's editing steps."""
-
 _STARTS = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -56,9 +55,8 @@ _JPEG = ("JPEG", "MPO")
 _WHOLE = ("PNG", "GIF", "TIFF", "BMP")
 """Formats whose decoders write straight into Pillow's own memory."""
 
-_BIG_PIXELS = 24_000_000
-_one_big_photo = threading.Lock()
-"""Photos above _BIG_PIXELS decoded pixels take turns, so that memory does not grow with the threads."""
+BIG_PIXELS = 24_000_000
+"""A photo that has to be decoded whole, above which decoding takes hundreds of megabytes."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,20 @@ def check_photo(data: bytes, name: str) -> str:
     return kind
 
 
+def is_big(data: bytes, name: str) -> bool:
+    """Say, from its header, whether decoding a photo takes hundreds of megabytes; False where that is unknown.
+
+    What is decoded at a fraction of its size does not, nor does a RAW file: its preview is taken, or half its pixels.
+    """
+    with contextlib.suppress(Exception):
+        kind = check_photo(data, name)
+        if kind == "RAW" or (kind == "JPEG" and _in_one_scan(data)):
+            return False
+        with _opened(data, kind) as (image, _):
+            return image.size[0] * image.size[1] > BIG_PIXELS
+    return False
+
+
 def decode_photo(data: bytes, name: str, want: ImageInput, preview: int = 0, salvage: bool = False) -> Photo:
     """Decode a photo once, into the square that an encoder wants and a preview.
 
@@ -104,9 +116,14 @@ def decode_photo(data: bytes, name: str, want: ImageInput, preview: int = 0, sal
         ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
-def decode_preview(preview: bytes, want: ImageInput) -> Pixels:
-    """Return a stored preview's pixels for an encoder, shape (want.size, want.size, 3); raises MediaError."""
+def decode_preview(preview: bytes, want: ImageInput, least: int = 0) -> Pixels:
+    """Return a stored preview's pixels for an encoder, shape (want.size, want.size, 3).
+
+    Raises MediaError, also where its longer side is less than `least` px.
+    """
     with _loaded(preview, "", want) as photo:
+        if max(photo.size) < least:
+            raise MediaError(f"it has less than {least} px")
         return square(photo.shrunk(want), want)
 
 
@@ -176,15 +193,13 @@ def _loaded(data: bytes, name: str, want: ImageInput, preview: int = 0) -> Itera
                 side = max(full) if want.fit is Fit.LETTERBOX else min(full)
                 part = min(1.0, max(DRAFT_FACTOR * want.size, DRAFT_MINIMUM, preview) / side)
                 image.draft("RGB", (max(1, int(full[0] * part)), max(1, int(full[1] * part))))
-            big = image.size[0] * image.size[1] > _BIG_PIXELS
-            with _one_big_photo if big else contextlib.nullcontext():
-                image.load()
-                if image.format == "TIFF":
-                    full = image.size  # Pillow turns it upright while it loads it
-                orientation = raw.orientation if raw else _orientation(image)
-                size = raw.size if raw else (full[1], full[0]) if orientation >= 5 else full
-                profile = image.info.get("icc_profile") or named_profile(image.info.get("nclx_profile"))
-                yield _Loaded(image, plain(image), profile, orientation, size)
+            image.load()
+            if image.format == "TIFF":
+                full = image.size  # Pillow turns it upright while it loads it
+            orientation = raw.orientation if raw else _orientation(image)
+            size = raw.size if raw else (full[1], full[0]) if orientation >= 5 else full
+            profile = image.info.get("icc_profile") or named_profile(image.info.get("nclx_profile"))
+            yield _Loaded(image, plain(image), profile, orientation, size)
     except MediaError:
         raise
     except Exception as error:  # a decoder fed with rubbish may raise anything

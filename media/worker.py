@@ -6,8 +6,8 @@ plain bytes: nothing that comes back can run code.
 
 import contextlib
 import json
+import os
 import resource
-import signal
 import sys
 from base64 import b64decode
 from dataclasses import asdict
@@ -20,7 +20,7 @@ from core.errors import MediaError, TemporaryMediaError
 from core.types import Fit, ImageInput, Interpolation
 from media.files import read_file
 from media.metadata import read_metadata
-from media.photo import check_photo, decode_photo, decode_preview
+from media.photo import check_photo, decode_photo, decode_preview, is_big
 
 MEMORY = 3 << 30
 """Bytes of address space: what the largest photo within the limits of `media.photo` needs, and no more."""
@@ -34,14 +34,17 @@ def serve(connection: Connection) -> None:
         try:
             match request["do"]:
                 case "read":
-                    file = read_file(b64decode(request["path"]))
+                    file = read_file(path := b64decode(request["path"]))
                     data = file.data
                     answer: dict[str, Any] = {"digest": file.digest.hex(), "stat": file.stat}
+                    answer["big"] = is_big(data, os.path.basename(os.fsdecode(path)))
+                    del file
                     parts: list[bytes] = []
                 case "decode":
-                    answer, parts = _decoded(data, request)
+                    held, data = data, b""  # or its bytes would stay while nothing is to do
+                    answer, parts = _decoded(held, request)
                 case "preview":
-                    pixels = decode_preview(connection.recv_bytes(), _input(request["want"]))
+                    pixels = decode_preview(connection.recv_bytes(), _input(request["want"]), request["least"])
                     answer, parts = {}, [pixels.tobytes()]
         except MediaError as error:
             answer, parts = {"failure": str(error), "retry": isinstance(error, TemporaryMediaError)}, []
@@ -71,7 +74,6 @@ def _input(want: dict[str, Any]) -> ImageInput:
 
 def main() -> None:
     """Limit this process, and serve the connection whose descriptor is the last argument."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's: it closes the connection
     if sys.platform != "darwin":  # macOS has the call and ignores it
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):

@@ -22,7 +22,7 @@ from core.types import FileStat, Metadata, Modality, Space, Vector, Walk
 from store.batch import parts, write_batch
 from store.names import DATABASE, INDEX, LOCK, VECTOR_DTYPE, explain
 from store.previews import PREVIEW_SIZE, Previews
-from store.records import WHOLE, KnownFile, Source, Taken
+from store.records import MIDDLE, WHOLE, KnownFile, Source, Taken
 from store.schema import (
     contents,
     file_tags,
@@ -107,14 +107,17 @@ class Writer:
     def add_sources(self, paths: Mapping[bytes, bool], walk: Walk | None = None) -> None:
         """Remember paths that were asked for, and whether each is a folder; walk: None leaves it as it is."""
         known = self.sources()
-        said = None if walk is None else json.dumps(asdict(walk))
-        new = [{"path": path, "folder": paths[path], "walk": said} for path in paths.keys() - known.keys()]
-        again = [path for path in paths.keys() & known.keys() if walk not in (None, known[path].walk)]
+        said = walk or Walk()
+        new = [
+            {"path": path, "folder": paths[path], "walk": json.dumps(asdict(said))}
+            for path in paths.keys() - known.keys()
+        ]
         with self._begin() as db:
             if new:
                 db.execute(insert(sources), new)
-            for path in again:
-                db.execute(update(sources).where(sources.c.path == path).values(walk=said))
+            for path in paths.keys() & known.keys():
+                merged = json.dumps(asdict(said.over(known[path].walk)))
+                db.execute(update(sources).where(sources.c.path == path).values(walk=merged))
 
     def roots(self) -> dict[int, bytes]:
         """Return the indexed folders by id."""
@@ -162,6 +165,12 @@ class Writer:
         )
         with self._begin() as db:
             return {digest for (digest,) in _driver(db).execute(query, (space_id, WHOLE))}
+
+    def animated_digests(self) -> frozenset[bytes]:
+        """Return the digests of all contents that have a middle frame."""
+        query = "SELECT c.digest FROM segments s JOIN contents c ON c.id = s.content_id WHERE s.kind = ?"
+        with self._begin() as db:
+            return frozenset(digest for (digest,) in _driver(db).execute(query, (MIDDLE,)))
 
     def embedded(self, digests: Iterable[bytes]) -> dict[bytes, Metadata]:
         """Return what is written in photos themselves, as far as it was read."""
@@ -231,8 +240,11 @@ class Writer:
         with self._begin() as db:
             db.execute(update(spaces).where(spaces.c.id == space_id).values(values))
 
-    def use(self, model: str) -> None:
-        """Make a model's newest space the one that answers; raises LibraryError where it lacks photos."""
+    def use(self, model: str, anyway: bool = False) -> None:
+        """Make a model's newest space the one that answers.
+
+        Raises LibraryError where it lacks photos, unless that is to be `anyway`: some may be out of reach for good.
+        """
         with self._begin() as db:
             space_id = self._newest(db, model)
             there = exists().where(segments.c.content_id == contents.c.id, segments.c.id == vectors.c.segment_id)
@@ -241,10 +253,10 @@ class Writer:
             ).select_from(contents)  # fmt: skip
             total = db.execute(photos).scalar_one()
             missing = db.execute(photos.where(~there.where(vectors.c.space_id == space_id))).scalar_one()
-            if missing:
+            if missing and not anyway:
                 raise LibraryError(
-                    f"'{model}' has only {total - missing:,} of {total:,} photos; "
-                    f"let it have the others first: glimpse index --model {model}"
+                    f"'{model}' has only {total - missing:,} of {total:,} photos; let it have the others first: "
+                    f"glimpse index --model {model}, or do without: glimpse models use --anyway {model}"
                 )
             db.execute(update(library).values(current_space_id=space_id))
 
@@ -262,14 +274,12 @@ class Writer:
                 )
             ids = db.execute(select(spaces.c.id).where(spaces.c.name == model)).scalars().all()
             count = db.execute(delete(vectors).where(vectors.c.space_id.in_(ids))).rowcount
+            db.execute(update(runs).where(runs.c.space_id.in_(ids)).values(space_id=_current()))
             db.execute(delete(spaces).where(spaces.c.id.in_(ids)))
         for path in [path for key in ids for path in (self.folder / INDEX).glob(f"{key}-*.faiss")]:
             path.unlink(missing_ok=True)
-        with (
-            contextlib.suppress(sa.exc.OperationalError),
-            self._engine.connect() as db,
-        ):  # no room: pages are used again
-            _driver(db).execute("VACUUM")
+        with contextlib.suppress(sqlite3.OperationalError), self._engine.connect() as db:
+            _driver(db).execute("VACUUM")  # where there is no room for it, the pages are used again
         return int(count)
 
     def _newest(self, db: Connection, model: str) -> int:
@@ -289,6 +299,9 @@ class Writer:
             of_photos = files.c.gone & files.c.primary_id.is_(None)
             forgotten = db.execute(select(sa.func.count()).select_from(files).where(of_photos)).scalar_one()
             db.execute(delete(files).where(files.c.gone))
+            # What belonged to one of them, and is no photo itself.
+            nothing = files.c.content_id.is_(None) & files.c.failure.is_(None) & files.c.primary_id.is_(None)
+            db.execute(delete(files).where(nothing))
             db.execute(delete(roots).where(~exists().where(files.c.root_id == roots.c.id)))
             orphans = ~exists().where(files.c.content_id == contents.c.id)
             if db.execute(delete(contents).where(orphans)).rowcount:
@@ -338,13 +351,18 @@ def _metadata_of(text: str) -> Metadata:
 
 def _walk_of(text: str | None) -> Walk:
     said = json.loads(text) if text else {}
-    return Walk(**{**said, "exclude": tuple(said.get("exclude", ()))})
+    exclude = said.get("exclude")
+    return Walk(**{**said, "exclude": None if exclude is None else tuple(exclude)})
 
 
 def _driver(db: Connection) -> sqlite3.Connection:
     """Return the connection below SQLAlchemy's."""
     driver: sqlite3.Connection = db.connection.driver_connection  # type: ignore[assignment]
     return driver
+
+
+def _current() -> sa.ScalarSelect[int]:
+    return select(library.c.current_space_id).scalar_subquery()
 
 
 def _epoch() -> str:

@@ -20,6 +20,7 @@ EVERY = 600.0
     multiple=True,
     help="Leave out what fits, as in .gitignore; may be repeated. See also: .glimpseignore files.",
 )
+@click.option("--no-exclude", is_flag=True, help="Leave nothing out any more that --exclude said.")
 @click.option("--hidden/--no-hidden", default=None, help="Take names that begin with a dot, too.")
 @click.option(
     "--follow-symlinks/--no-follow-symlinks", default=None, help="Follow links that lead out of the folder."
@@ -42,6 +43,7 @@ EVERY = 600.0
 def index(
     paths: tuple[Path, ...],
     exclude: tuple[str, ...],
+    no_exclude: bool,
     hidden: bool | None,
     follow_symlinks: bool | None,
     no_previews: bool,
@@ -56,8 +58,8 @@ def index(
     """Take photos in: new and changed ones are encoded, moved ones recognised, missing ones noted.
 
     PATH is a folder or a photo; without any, all that was indexed before is looked at again. How a folder is walked
-    (--exclude, --hidden, --follow-symlinks) is said once and holds for it until something else is said; so does
-    what is said of previews.
+    (--exclude, --hidden, --follow-symlinks) is said once and holds for it until something else is said, without any
+    PATH for all; so does what is said of previews.
 
     \b
     Examples:
@@ -80,8 +82,11 @@ def index(
     chosen = settings(library, model)
     if no_previews or preview_size:
         chosen = replace(chosen, preview=0 if no_previews else preview_size)
-    said = exclude or hidden is not None or follow_symlinks is not None
-    walk = Walk(exclude, bool(hidden), bool(follow_symlinks)) if said else None
+    if exclude and no_exclude:
+        raise click.UsageError("--exclude and --no-exclude exclude each other")
+    walk: Walk | None = Walk(exclude or (() if no_exclude else None), hidden, follow_symlinks)
+    if walk == Walk():
+        walk = None
     if exclude:
         from indexer.ignore import Rules
 

@@ -78,8 +78,9 @@ def get(name: str) -> None:
 
 @models.command()
 @click.argument("name")
+@click.option("--anyway", is_flag=True, help="Though it lacks some of the photos.")
 @library_option
-def use(name: str, library: Path | None) -> None:
+def use(name: str, anyway: bool, library: Path | None) -> None:
     """Have another model answer, once the library has its vectors (glimpse index --model NAME).
 
     \b
@@ -90,7 +91,7 @@ def use(name: str, library: Path | None) -> None:
     from glimpse.api import Library
 
     with Library(settings(library)) as opened:
-        opened.use_model(name)
+        opened.use_model(name, anyway)
     render.emit(f"'{name}' answers from now on")
 
 
