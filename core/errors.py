@@ -6,7 +6,9 @@ GlimpseError                 tell the person and stop; the message names the thi
 │   └── TemporaryMediaError  ... but may be readable next time (permissions, a vanished file)
 ├── ModelError               a model is unknown, absent or damaged
 └── LibraryError             the library is missing, busy, damaged or too new
-    └── LibraryBusyError     another process is writing to it
+    ├── UnknownFileError     it does not know a file that somebody asked about
+    ├── LibraryBusyError     another process is writing to it
+    └── OldLibraryError      it was made by an earlier version, and has to be brought up to date first
 """
 
 
@@ -36,3 +38,11 @@ class LibraryError(GlimpseError):
 
 class LibraryBusyError(LibraryError):
     """Another process is writing to the library."""
+
+
+class OldLibraryError(LibraryError):
+    """A library was made by an earlier version; writing to it brings it up to date."""
+
+
+class UnknownFileError(LibraryError):
+    """A library does not know a file that somebody asked about."""

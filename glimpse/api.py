@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from core.errors import GlimpseError, LibraryError
+from core.errors import GlimpseError, LibraryError, OldLibraryError, UnknownFileError
 from core.settings import Settings
 from core.types import (
     Failure,
@@ -36,6 +36,7 @@ from glimpse.defaults import settings as default_settings
 if TYPE_CHECKING:
     from encoders.base import Encoder
     from search.engine import Engine
+    from store.reader import Reader
 
 FilePath = str | os.PathLike[str]
 
@@ -72,6 +73,7 @@ class Library:
         walk: how folders are walked, now and later, None for what was said last; dry_run: count, and change nothing.
         """
         from indexer.pipeline import check_paths, index
+        from store.reader import Reader
         from store.writer import Writer
 
         report_to = progress or self._progress or (lambda _: None)
@@ -79,6 +81,8 @@ class Library:
         check_paths(chosen)  # before a library is made for a slip of the pen
         if not chosen and not self.exists():
             raise LibraryError("there is nothing indexed yet; name a folder: glimpse index FOLDER")
+        if dry_run and self.exists():
+            Reader(self.settings.library).close()  # raises OldLibraryError: to write to it would change it
         encoder = self._load(self._model())  # before a library is made for a model that is not there
         with contextlib.ExitStack() as stack:
             folder = self.settings.library
@@ -138,14 +142,13 @@ class Library:
         """
         from media.files import read_file
         from media.photo import thumbnail
-        from store.previews import PREVIEW_SIZE, Previews
-        from store.reader import Reader
+        from store.previews import PREVIEW_SIZE, Previews, is_preview
 
         previews = Previews(self.settings.library)
-        with Reader(self.settings.library) as reader:
+        with self._reader() as reader:
             digest, wanted = reader.digest(hit.id), reader.preview_size()
         kept = previews.read(digest) if digest else None
-        if kept is not None:
+        if kept is not None and is_preview(kept):
             return kept
         file = read_file(str(hit.path))
         made = thumbnail(file.data, hit.path.name, wanted or PREVIEW_SIZE)
@@ -173,29 +176,23 @@ class Library:
             return writer.drop(model)
 
     def info(self, file: FilePath) -> Info:
-        """Return what the library knows about one of its files; raises LibraryError where it knows nothing."""
-        from store.reader import Reader
-
+        """Return what the library knows about one of its files; raises UnknownFileError."""
         self._must_exist()
         path = Path(os.path.abspath(expanded(file)))
-        with Reader(self.settings.library) as reader:
+        with self._reader() as reader:
             found = reader.info(path)
         if found is None:
-            raise LibraryError(f"{path} is not in the library; take it in with: glimpse index {path}")
+            raise UnknownFileError(f"{path} is not in the library; take it in with: glimpse index {path}")
         return found
 
     def status(self) -> Status:
         """Count what is in the library."""
-        from store.reader import Reader
-
-        with Reader(self.settings.library) as reader:
+        with self._reader() as reader:
             return reader.status()
 
     def failures(self) -> list[Failure]:
         """Return the files that could not be read, and why."""
-        from store.reader import Reader
-
-        with Reader(self.settings.library) as reader:
+        with self._reader() as reader:
             return reader.failures()
 
     def prune(self) -> int:
@@ -224,27 +221,35 @@ class Library:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _reader(self) -> "Reader":
+        """Open the library for reading, and bring one of an earlier version up to date first."""
+        from store.reader import Reader
+
+        try:
+            return Reader(self.settings.library)
+        except OldLibraryError:
+            from store.writer import Writer
+
+            Writer(self.settings.library).close()
+            return Reader(self.settings.library)
+
     def _must_exist(self) -> None:
         if not self.exists():
             raise LibraryError(f"there is no library in {self.settings.library}; make one with: glimpse index FOLDER")
 
     def _model(self) -> str | None:
         """Return the model that was asked for, or else the library's own, if there is one."""
-        from store.reader import Reader
-
         if self.settings.model or not self.exists():
             return self.settings.model
-        with Reader(self.settings.library) as reader:
+        with self._reader() as reader:
             space = reader.space()
         return space.name if space else None
 
     def _image_mean(self, space: Space) -> Vector | None:
         """Return the mean photo of the library in a space, None where it is not known or not wanted."""
-        from store.reader import Reader
-
         if space.centred or not self.exists():
             return None
-        with Reader(self.settings.library) as reader:
+        with self._reader() as reader:
             stored = reader.space(space.name, space.revision)
             return reader.mean(stored, Modality.IMAGE) if stored else None
 
@@ -260,6 +265,7 @@ class Library:
         """Open the library for search, once; texts: there will be some."""
         if self._engine is None:
             self._must_exist()
+            self._reader().close()
             encoder = self._load(self._model())
             if texts:
                 encoder.prepare_texts()
@@ -267,7 +273,8 @@ class Library:
 
             self._engine = open_engine(self.settings.library, encoder, self.settings.cache)
             if self._progress and not self._engine.is_complete():
+                name = encoder.space.name
                 self._progress(
-                    Progress("not all photos are encoded with this version of the model; run: glimpse index")
+                    Progress(f"'{name}', as it is now, has only some photos; run: glimpse index --model {name}")
                 )
         return self._engine

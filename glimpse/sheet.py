@@ -1,6 +1,7 @@
 """One self-contained page of thumbnails with scores: people would rather look."""
 
 import base64
+import contextlib
 import html
 import os
 import tempfile
@@ -47,7 +48,8 @@ def show_sheet(
         scratch.write_text(page(results, picture_of), encoding="utf-8")
         scratch.replace(path)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            scratch.unlink()
         raise GlimpseError(f"cannot write the page {path}: {(error.strerror or str(error)).lower()}") from error
     note(f"page of thumbnails: {printable(path)}")
     if open_ and not webbrowser.open(path.absolute().as_uri()):

@@ -109,6 +109,8 @@ class _Easel:
             picture = self._picture(io.BytesIO(self._picture_of(hit)), width="auto", height="auto")
         except MediaError as error:
             return Group(Text(f"no picture: {error}", style="italic"), caption)
+        except OSError:  # a stored preview that begins well and does not go on
+            return Group(Text("no picture: its preview is damaged", style="italic"), caption)
         return Group(_Framed(picture, self._box), caption)
 
 

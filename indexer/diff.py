@@ -4,6 +4,7 @@ import mimetypes
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import xxhash
 
@@ -109,6 +110,7 @@ def diff(
     """Compare scans with the known files of the whole library; told to stop, returns what it has until then."""
     plan = Plan()
     plan.missing = _missing(scans, known, roots)
+    others = _Others(known)
     for scan in scans:
         belongs = companions(scan.files)
         beside = _by_folder(scan.sidecars)
@@ -116,6 +118,9 @@ def diff(
             if stop():
                 return plan
             before = known.get((scan.root_id, path))
+            if before is not None and stat != before.stat and stat.unchanged(before.stat) and others.had(stat):
+                plan.jobs.append(Job(scan.root_id, scan.root, path, stat, before, *_sidecars(path, beside)))
+                continue
             if before is not None and _is_settled(before, stat) and not beside and path not in belongs:
                 plan.unchanged += 1  # nearly all of them, nearly always
                 continue
@@ -123,13 +128,28 @@ def diff(
             alone = primary is not None and _is_unreadable(primary, scan.files[belongs[path]])
             if path not in belongs or (alone and expected_photo(os.fsdecode(path))):
                 _plan_file(plan, scan, path, stat, before, beside)
-            elif not _belongs(stat, before, primary):
+            elif not _belongs(stat, before, primary, scan.files[belongs[path]]):
                 plan.companions.append((Job(scan.root_id, scan.root, path, stat, before), belongs[path]))
         for path, stat in scan.odd.items():
             before = known.get((scan.root_id, path))
             row = Taken(scan.root_id, path, stat, before.id if before else None, failure="not a regular file")
             plan.settled.append(("failed", row))
     return plan
+
+
+class _Others:
+    """What files were, to tell one that was put in the place of another of its size and time."""
+
+    def __init__(self, known: dict[Key, KnownFile]) -> None:
+        self._known = known
+
+    @cached_property
+    def _stats(self) -> set[FileStat]:
+        return {file.stat for file in self._known.values()}
+
+    def had(self, stat: FileStat) -> bool:
+        """Say whether a file was this very one at the last run."""
+        return stat in self._stats
 
 
 Beside = dict[bytes, dict[bytes, FileStat]]
@@ -186,11 +206,11 @@ def _is_unreadable(known: KnownFile, stat: FileStat) -> bool:
     return known.failure is not None and not known.retry and stat.unchanged(known.stat)
 
 
-def _belongs(stat: FileStat, known: KnownFile | None, primary: KnownFile | None) -> bool:
+def _belongs(stat: FileStat, known: KnownFile | None, primary: KnownFile | None, primary_stat: FileStat) -> bool:
     """Say whether the library knows already that a file belongs to another, and both are as they were."""
     if known is None or primary is None or known.primary != primary.id:
         return False
-    return stat == known.stat and not known.gone
+    return stat == known.stat and not known.gone and primary_stat.unchanged(primary.stat)
 
 
 def _looks_like_photo(full_path: bytes) -> bool:

@@ -7,6 +7,7 @@ command line before both; nothing comes back from a folder that is left out, sin
 import os
 import re
 import stat
+import warnings
 from collections.abc import Callable, Iterable
 
 from core.errors import GlimpseError
@@ -69,9 +70,13 @@ def _patterns(line: str) -> list[tuple[bool, bool, Callable[[str], re.Match[str]
 
     only_folders = line.rstrip().endswith("/")
     try:
-        pattern = GitIgnoreSpecPattern(line.rstrip().rstrip("/") if only_folders else line)
-    except (ValueError, re.error) as error:
-        raise GlimpseError(f"{line.strip()!r} is not a pattern as in .gitignore") from error
+        with warnings.catch_warnings():
+            # [[:digit:]] and the like, which it would take for something else.
+            warnings.simplefilter("error", FutureWarning)
+            pattern = GitIgnoreSpecPattern(line.rstrip().rstrip("/") if only_folders else line)
+    except (ValueError, re.error, FutureWarning) as error:
+        shown = line.strip()[:60]
+        raise GlimpseError(f"{shown!r} is not a pattern as in .gitignore") from error
     if pattern.regex is None or pattern.include is None:  # a comment, an empty line
         return []
     anchored = pattern.regex.pattern.startswith("^")

@@ -17,7 +17,8 @@ Note = Callable[[str], None]
 class Place:
     """A folder or a file to look at: `scope` below a root, b"" for all of it.
 
-    elsewhere: paths below the root that were asked for by name and that walking this place does not come to.
+    elsewhere: paths below the root that were asked for by name and that walking this place does not come to, or is
+    not to: what was said of them may be something else.
     """
 
     root_id: int
@@ -44,8 +45,11 @@ def places(library: Writer, paths: Sequence[Path], walk: Walk | None, note: Note
     sources = library.sources()
     taken: list[bytes] = []
     folders: list[bytes] = []
+    inside = [path for path in sources if any(path.startswith(os.path.join(full, b"")) for full in named)]
+    named += [path for path in inside if _is_own(sources[path]) and os.path.isdir(path)]
     for full in sorted(set(named), key=lambda path: path.split(b"/")):  # a folder, then all that is in it
-        if not any(walk_reaches(folder, full, sources[folder].walk) for folder in folders):
+        reached = any(walk_reaches(folder, full, sources[folder].walk) for folder in folders)
+        if not reached or _is_own(sources[full]):
             taken.append(full)
             folders += [full] if os.path.isdir(full) else []
             _root_of(library, full)  # makes a root that may take over an earlier one: a/b, then a/c.jpg
@@ -55,7 +59,8 @@ def places(library: Writer, paths: Sequence[Path], walk: Walk | None, note: Note
 
 def look(library: Writer, place: Place, skip: bytes, stop: StopRequested, note: Note) -> Scan:
     """Walk a place; what cannot be seen is noted, and what is known of it is kept. skip: a folder to leave out."""
-    found = scan(place.root_id, place.root, place.scope, skip, stop, place.walk)
+    leave = (skip, *(os.path.join(place.root, path) for path in place.elsewhere))
+    found = scan(place.root_id, place.root, place.scope, leave, stop, place.walk)
     found.skipped.update(place.elsewhere)
     if not found.files and not found.odd and not found.unseen:
         _distrust_empty(library, found)
@@ -70,8 +75,13 @@ def _place(library: Writer, full: bytes, sources: dict[bytes, Source]) -> Place:
     walk = sources[full].walk
     inside = [path for path in sources if path.startswith(os.path.join(full, b""))]
     start = len(os.path.join(root, b""))
-    elsewhere = tuple(path[start:] for path in inside if not walk_reaches(full, path, walk))
+    elsewhere = tuple(path[start:] for path in inside if _is_own(sources[path]) or not walk_reaches(full, path, walk))
     return Place(root_id, root, scope, walk, elsewhere)
+
+
+def _is_own(source: Source) -> bool:
+    """Say whether something was said of how a folder is walked, so that the folder above does not decide."""
+    return source.folder and source.walk != Walk()
 
 
 def _is_there(source: bytes, folder: bool, note: Note) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 from bisect import bisect_left
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -52,11 +53,11 @@ def scan(
     root_id: int,
     root: bytes,
     scope: bytes,
-    skip: bytes,
+    skip: Collection[bytes],
     stop: StopRequested,
     walk: Walk = Walk(),  # noqa: B008
 ) -> Scan:
-    """Walk `scope` below `root`, the folder `skip` left out; a scope that is a file is taken whatever `walk` says.
+    """Walk `scope` below `root`, the folders `skip` left out; a scope that is a file is taken whatever `walk` says.
 
     Names come in order, so that the same photos get the same ids in every new library. Patterns are relative to the
     scope. Raises GlimpseError for one that is no pattern.
@@ -73,15 +74,15 @@ def scan(
 class _Walker:
     """The state of one walk."""
 
-    def __init__(self, found: Scan, skip: bytes, walk: Walk) -> None:
+    def __init__(self, found: Scan, skip: Collection[bytes], walk: Walk) -> None:
         self.found = found
         self.walk = walk
-        self.skip = skip.removeprefix(os.path.join(found.root, b""))
+        self.skip = {path.removeprefix(os.path.join(found.root, b"")) for path in skip}
         self.said = (Rules(found.scope, walk.exclude),) if walk.exclude else ()
         self.folders: list[tuple[bytes, tuple[Rules, ...]]] = []
         if walk.follow_symlinks:
             self.real_root = os.path.realpath(found.root)
-            self.visited = {_identity(path) for path in (found.root, skip, os.path.join(found.root, found.scope))}
+            self.visited = {_identity(path) for path in (found.root, *skip, os.path.join(found.root, found.scope))}
 
     def run(self, stop: StopRequested) -> None:
         """Walk from the scope down."""
@@ -143,7 +144,7 @@ class _Walker:
             seen = identity in self.visited
             self.visited.add(identity)
         else:
-            seen = path == self.skip
+            seen = path in self.skip
         if not seen:
             self.folders.append((path, rules))
 

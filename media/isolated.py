@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from core.errors import MediaError, TemporaryMediaError
+from core.errors import GlimpseError, MediaError, TemporaryMediaError
 from core.types import FileStat, ImageInput, Metadata, Pixels
 
+START_SECONDS = 60.0
 READ_SECONDS = 120.0
 """Time to read a file: a network drive may be slow, and comes back."""
 DECODE_SECONDS = 60.0
@@ -106,6 +107,8 @@ class DecodeProcess:
         if self._child is not None:
             self._child.kill()
             self._child.wait()
+            if self._child.stderr:
+                self._child.stderr.close()
             self._child = None
 
     def _ask(
@@ -150,11 +153,26 @@ class DecodeProcess:
             command = [sys.executable, "-P", "-c", _CHILD, str(root), WORKER, str(theirs.fileno())]
             self._child = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL, start_new_session=True,  # a Ctrl-C is ours to handle
+                stderr=subprocess.PIPE, start_new_session=True,  # a Ctrl-C is ours to handle
             )  # fmt: skip
             theirs.close()
             self._connection = ours
+            self._await_ready(ours, self._child)
         return self._connection
+
+    def _await_ready(self, connection: Connection, child: "subprocess.Popen[bytes]") -> None:
+        """Wait until the child has started; raises GlimpseError, since no file is to blame where it does not."""
+        try:
+            ready = connection.poll(START_SECONDS) and connection.recv_bytes(LARGEST)
+        except (EOFError, OSError):
+            ready = False
+        if ready:
+            return
+        child.kill()
+        said = child.communicate()[1].decode(errors="replace").strip().splitlines()
+        self.close()
+        why = said[-1] if said else f"nothing came of it in {START_SECONDS:.0f} s"
+        raise GlimpseError(f"no process for decoding photos can be started: {why}; is there enough memory?")
 
 
 def _pixels(part: bytes, want: ImageInput) -> Pixels:

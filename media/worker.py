@@ -22,6 +22,8 @@ from media.files import read_file
 from media.metadata import read_metadata
 from media.photo import check_photo, decode_photo, decode_preview, is_big
 
+READY = b"ready"
+"""What is said first: from then on, whatever happens is the file's doing."""
 MEMORY = 3 << 30
 """Bytes of address space: what the largest photo within the limits of `media.photo` needs, and no more."""
 
@@ -75,9 +77,14 @@ def _input(want: dict[str, Any]) -> ImageInput:
 def main() -> None:
     """Limit this process, and serve the connection whose descriptor is the last argument."""
     if sys.platform != "darwin":  # macOS has the call and ignores it
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        limit = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    connection = Connection(int(sys.argv[-1]))
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        serve(Connection(int(sys.argv[-1])))
+        connection.send_bytes(READY)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LibRaw and libtiff talk to whoever is there
+        serve(connection)
 
 
 if __name__ == "__main__":

@@ -48,9 +48,9 @@ class Engine:
         return self._rank(self._compose(query.terms, vectors), k, own)
 
     def is_complete(self) -> bool:
-        """Say whether no run is still renewing the photos for this version of the model."""
+        """Say whether this model has all photos: another than the current one may still be filled."""
         current = self.reader.space()
-        return current is None or current.name != self.index.space.name or current.id == self.index.space.id
+        return current is None or current.id == self.index.space.id or self.reader.missing(self.index.space.id) == 0
 
     def _compose(self, terms: tuple[Term, ...], vectors: list[Vector]) -> Target:
         """Compose the terms, looking up means only where they matter."""

@@ -14,6 +14,11 @@ PREVIEW_SIZE = 512
 """Longer side of a preview in px, unless somebody says otherwise: some 30 KB."""
 
 
+def is_preview(data: bytes) -> bool:
+    """Say whether bytes are a whole WebP, by its header."""
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP" and len(data) >= 8 + int.from_bytes(data[4:8], "little")
+
+
 class Previews:
     """The previews of a library: WebP files, named after the digest of the photo's bytes."""
 
@@ -31,8 +36,10 @@ class Previews:
 
     def read(self, digest: bytes) -> bytes | None:
         """Return a preview, None where there is none."""
+        path = self.path(digest)
         with contextlib.suppress(OSError):
-            return self.path(digest).read_bytes()
+            if path.is_file():  # and nothing that would have to be waited for
+                return path.read_bytes()
         return None
 
     def write(self, digest: bytes, preview: bytes) -> None:

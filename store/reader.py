@@ -17,9 +17,9 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from core.errors import LibraryError
+from core.errors import LibraryError, OldLibraryError
 from core.types import Failure, Info, Metadata, Place, SpaceStatus, Status, Vector
-from store.names import DATABASE, INDEX, REPAIR, VECTOR_DTYPE, check_version, explain
+from store.names import DATABASE, INDEX, NEWEST, REPAIR, VECTOR_DTYPE, check_version, explain
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import WHOLE
 
@@ -65,6 +65,8 @@ class Reader:
         try:
             version = self._rows("SELECT version_num FROM alembic_version")
             check_version(version[0][0] if version else None, folder)
+            if version and version[0][0] < NEWEST:
+                raise OldLibraryError(f"{folder} was made by an earlier glimpse; bring it up to date: glimpse index")
         except LibraryError:
             self.close()
             raise
@@ -255,26 +257,25 @@ class Reader:
             last_run={"finished": last[0][0], **json.loads(last[0][1])} if last else None,
         )
 
+    def missing(self, space_id: int) -> int:
+        """Return how many of the photos that are there have no vector in a space."""
+        return self._count(
+            "(SELECT DISTINCT content_id FROM files WHERE content_id IS NOT NULL AND NOT gone "
+            "EXCEPT SELECT s.content_id FROM segments s JOIN vectors v ON v.segment_id = s.id WHERE v.space_id = ?)",
+            space_id,
+        )
+
     def _spaces(self, current: StoredSpace | None) -> Iterator[SpaceStatus]:
         """Count what the library has of each model."""
-        photos = self._count(
-            "contents c WHERE EXISTS (SELECT 1 FROM files f WHERE f.content_id = c.id AND NOT f.gone)"
-        )
         for key, name, revision, precision, self_test in self._rows(
             "SELECT id, name, revision, precision, self_test FROM spaces ORDER BY id"
         ):
-            # Counted by content: an animation has two vectors.
-            covered = self._count(
-                "(SELECT DISTINCT s.content_id FROM vectors v JOIN segments s ON s.id = v.segment_id "
-                "JOIN files f ON f.content_id = s.content_id AND NOT f.gone WHERE v.space_id = ?)",
-                key,
-            )
             yield SpaceStatus(
                 model=name,
                 revision=revision,
                 current=current is not None and key == current.id,
                 vectors=self._count("vectors WHERE space_id = ?", key),
-                missing=photos - covered,
+                missing=self.missing(key),
                 from_previews=self._count("vectors WHERE space_id = ? AND from_preview", key),
                 precision=precision,
                 self_test=json.loads(self_test) if self_test else None,

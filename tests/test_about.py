@@ -181,6 +181,35 @@ def test_takeout_is_read(library: glimpse.Library, tmp_path: Path) -> None:
     }
 
 
+def test_a_single_file_keeps_what_takeout_says_of_it(library: glimpse.Library, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "IMG_1.jpg")
+    (tmp_path / "IMG_1.jpg.supplemental-meta.json").write_text(
+        '{"title": "IMG_1.jpg", "description": "at the lake", "photoTakenTime": {"timestamp": "1625140800"}}',
+        encoding="utf-8",
+    )
+    for _ in range(2):
+        index(library, tmp_path / "IMG_1.jpg")
+        assert told(library, "description, taken_from") == {"IMG_1.jpg": ("at the lake", "takeout")}
+
+
+def test_the_name_tells_the_time_and_its_folders_do_not(library: glimpse.Library, tmp_path: Path) -> None:
+    folder = tmp_path / "2019-05-01"
+    folder.mkdir()
+    Image.new("RGB", (64, 48), "red").save(folder / "123456.jpg")
+    Image.new("RGB", (64, 48), "blue").save(folder / "IMG_20230601_123000.jpg")
+    index(library, tmp_path)
+    assert told(library, "taken_from") == {"123456.jpg": ("modified",), "IMG_20230601_123000.jpg": ("name",)}
+    (folder / "123456.jpg").rename(folder / "IMG_20220101_080000.jpg")
+    assert counts(index(library, tmp_path)) == {"moved": 1, "unchanged": 1}
+    assert told(library, "taken, taken_from")["IMG_20220101_080000.jpg"] == ("2022-01-01T08:00:00", "name")
+
+
+def test_json_of_other_programs_is_no_sidecar(library: glimpse.Library, album: Path) -> None:
+    (album / "a.jpg.json").write_text('{"boxes": [1, 2]}', encoding="utf-8")
+    index(library, album)  # without a note
+    assert told(library, "rating") == {"a.jpg": (4,)}
+
+
 # What is shown
 
 
@@ -255,6 +284,29 @@ def test_what_belongs_to_an_unreadable_photo_is_read(library: glimpse.Library, t
     assert counts(report) == {"added": 1, "encoded": 1, "failed": 1}
     assert found(library, "blue") == [album / "IMG_1.DNG"]
     assert counts(library.index([album])) == {"unchanged": 1, "failed": 1}
+
+
+def test_what_belongs_to_a_photo_that_breaks_is_read_at_once(library: glimpse.Library, tmp_path: Path) -> None:
+    photograph(tmp_path / "IMG_1.JPG")
+    (tmp_path / "IMG_1.MOV").write_bytes(b"\0\0\0\x14ftypqt   a movie")
+    Image.new("RGB", (64, 48), "blue").save(tmp_path / "IMG_1.DNG", "TIFF")
+    index(library, tmp_path)
+    (tmp_path / "IMG_1.JPG").write_bytes(b"\xff\xd8\xff rubbish")
+    assert counts(library.index([tmp_path])) == {"added": 1, "encoded": 1, "failed": 1}
+    assert found(library, "blue") == [tmp_path / "IMG_1.DNG"]
+    assert [failure.path.name for failure in library.failures()] == ["IMG_1.JPG"]  # and not the movie
+
+
+def test_a_movie_whose_photo_is_gone_is_nothing(library: glimpse.Library, tmp_path: Path) -> None:
+    photograph(tmp_path / "IMG_1.JPG")
+    (tmp_path / "IMG_1.MOV").write_bytes(b"\0\0\0\x14ftypqt   a movie")
+    index(library, tmp_path)
+    (tmp_path / "IMG_1.JPG").unlink()
+    for _ in range(2):
+        report = library.index([tmp_path])
+        assert (report.failed, library.failures()) == (0, [])
+        library.prune()
+    assert ask(library, "SELECT count(*) FROM files") == [(0,)]
 
 
 def test_pairs_move_together(library: glimpse.Library, tmp_path: Path, reads: list[bytes]) -> None:

@@ -1,6 +1,7 @@
 """Several models in one library, and the stored previews that fill a second one."""
 
 import contextlib
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import encoders.registry
 import glimpse
 from core.errors import GlimpseError
 from core.settings import Settings
-from core.types import Pixels, Space, Vectors
+from core.types import Pixels, Space, Vectors, Walk
 from encoders.fake import FakeEncoder
 from glimpse.api import Library
 from media.isolated import DecodeProcess, ReadFile
@@ -190,6 +191,44 @@ def test_the_commands_switch_and_drop(photos: Path, tmp_path: Path) -> None:
     assert "builtin: 4 vectors" in shown and "fake" not in shown.split("last run")[0].replace(str(tmp_path), "")
 
 
+def test_animations_keep_their_middle_frame_in_a_second_model(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue", "green")]
+    frames[0].save(tmp_path / "in" / "a.gif", save_all=True, append_images=frames[1:])
+    library.index([tmp_path / "in"])
+    assert spaces(library) == {"fake": (True, 2, 0, 0)}
+    with glimpse.Library(Settings(library.settings.library, library.settings.cache, "mirrored")) as second:
+        second.index()
+        assert spaces(second)["mirrored"] == (False, 2, 0, 0)
+        assert second.search("red")[0].score == pytest.approx(1)  # its middle is blue, which this model takes for red
+        (tmp_path / "in").rename(tmp_path / "away")
+        second.drop_model("mirrored")
+        second.index()
+        assert spaces(second)["mirrored"] == (False, 1, 0, 1)  # what its preview shows
+
+
+def test_a_preview_smaller_than_the_model_wants_is_passed_over(
+    photos: Path, tmp_path: Path, cache: Path, reads: list[bytes]
+) -> None:
+    paint(photos / "large.png", (9, 9, 9), (600, 400))
+    with glimpse.Library(Settings(tmp_path / "library", cache, "fake", preview=4)) as library:
+        library.index([photos])
+    reads.clear()
+    with glimpse.Library(Settings(tmp_path / "library", cache, "mirrored", preview=512)) as second:
+        second.index()
+    assert len(reads) == 5
+
+
+def test_a_model_may_answer_though_it_lacks_photos(second: Library, photos: Path) -> None:
+    assert second.index(stop=lambda: True).interrupted
+    told: list[str] = []
+    with glimpse.Library(second.settings, lambda progress: told.append(progress.stage)) as asked:
+        assert asked.search("red") == []
+    assert told == ["'mirrored', as it is now, has only some photos; run: glimpse index --model mirrored"]
+    second.use_model("mirrored", anyway=True)
+    assert spaces(second)["mirrored"] == (True, 0, 4, 0)
+
+
 # Previews
 
 
@@ -233,6 +272,16 @@ def test_a_preview_that_is_missing_comes_back_when_it_is_asked_for(indexed: Libr
     assert kept[8:12] == b"WEBP"
 
 
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"RIFF\xff\xff\0\0WEBPVP8 cut"])
+def test_a_damaged_preview_is_made_again(indexed: Library, content: bytes) -> None:
+    hit = indexed.search("red")[0]
+    whole = indexed.preview(hit)
+    for path in (indexed.settings.library / "previews").glob("*/*.webp"):
+        path.write_bytes(content)
+    assert indexed.preview(hit) == whole
+    assert indexed.preview(hit) == whole  # kept
+
+
 def test_pruning_deletes_the_previews_of_photos_that_are_gone(indexed: Library, photos: Path) -> None:
     (photos / "red.png").unlink()
     indexed.index()
@@ -261,3 +310,60 @@ def test_a_dry_run_counts_and_changes_nothing(indexed: Library, photos: Path, re
 def test_a_dry_run_makes_no_library(photos: Path, library: Library) -> None:
     assert counts(library.index([photos], dry_run=True)) == {"added": 4}
     assert not library.settings.library.exists()
+
+
+# Walks
+
+
+def test_what_is_said_of_a_walk_holds_until_something_else_is_said(library: Library, photos: Path) -> None:
+    paint(photos / ".hidden.png", (1, 2, 3))
+    assert library.index([photos], walk=Walk(exclude=("red*",))).added == 3
+    assert counts(library.index([photos], walk=Walk(hidden=True))) == {"added": 1, "unchanged": 3, "encoded": 1}
+    assert counts(library.index()) == {"unchanged": 4}
+    assert counts(library.index(walk=Walk(hidden=False))) == {"gone": 1, "unchanged": 3}
+    assert counts(library.index(walk=Walk(exclude=()))) == {"added": 1, "unchanged": 3, "encoded": 1}
+
+
+def test_what_is_excluded_later_leaves_the_results(indexed: Library, photos: Path) -> None:
+    assert counts(indexed.index([photos], walk=Walk(exclude=("red*",)))) == {"gone": 1, "unchanged": 3}
+    assert photos / "red.png" not in found(indexed)
+    assert counts(indexed.index([photos], walk=Walk(exclude=()))) == {"added": 1, "unchanged": 3}
+
+
+def test_a_folder_inside_keeps_what_was_said_of_it(indexed: Library, photos: Path) -> None:
+    (photos / "in").mkdir()
+    paint(photos / "in" / "a.png", (1, 2, 3))
+    paint(photos / "in" / "b.png", (3, 2, 1))
+    assert indexed.index([photos / "in"], walk=Walk(exclude=("a*",))).added == 1
+    for paths in ([], [photos], [photos / "in"]):
+        report = indexed.index(paths)
+        assert (report.added, report.gone) == (0, 0)
+    assert photos / "in" / "a.png" not in found(indexed)
+    assert photos / "in" / "b.png" in found(indexed)
+
+
+def test_links_that_are_not_followed_any_more_leave_the_results(
+    indexed: Library, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    paint(tmp_path / "out" / "far.png", (1, 2, 3))
+    (photos / "link").symlink_to(tmp_path / "out")
+    assert indexed.index([photos], walk=Walk(follow_symlinks=True)).added == 1
+    (tmp_path / "out").rename(tmp_path / "unplugged")
+    assert counts(indexed.index()) == {"unchanged": 4}  # a drive that is away
+    (tmp_path / "unplugged").rename(tmp_path / "out")
+    assert counts(indexed.index(walk=Walk(follow_symlinks=False))) == {"gone": 1, "unchanged": 4}
+
+
+def test_two_photos_that_changed_places_are_noticed(library: Library, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, colour in (("a.bmp", (255, 0, 0)), ("b.bmp", (0, 0, 255))):
+        paint(folder / name, colour)
+        os.utime(folder / name, ns=(1, 1))
+    library.index([folder])
+    (folder / "a.bmp").rename(folder / "c.bmp")
+    (folder / "b.bmp").rename(folder / "a.bmp")
+    (folder / "c.bmp").rename(folder / "b.bmp")
+    library.index()
+    assert library.search("red")[0].path == folder / "b.bmp"

@@ -1,6 +1,8 @@
 """Decode processes: whatever a decoder does costs one file, never the run."""
 
+import io
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -18,8 +20,8 @@ from core.settings import Settings
 from core.types import Fit, ImageInput
 from media import isolated
 from media.isolated import DecodeProcess, close_idle
-from media.photo import decode_photo
-from tests.conftest import ROOT, paint
+from media.photo import decode_photo, is_big
+from tests.conftest import DEMO, ROOT, paint
 
 RED = (255, 0, 0)
 WANT = ImageInput(8, Fit.SQUASH)
@@ -105,6 +107,60 @@ def test_a_crash_costs_one_file_of_a_run(bad: None, photos: Path, library: glimp
     again = library.index([photos])  # what crashes once is not tried again, what was killed from outside is
     assert (again.unchanged, again.failed) == (4, 3)
     assert {f.path.name: f.reason for f in again.failures}["crash.jpg"] == "its decoder crashed (signal 6)"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_process_that_is_ended_from_outside_is_not_the_files_fault(
+    process: DecodeProcess, tmp_path: Path, number: int
+) -> None:
+    paint(tmp_path / "a.png", RED)
+    process.read(os.fsencode(tmp_path / "a.png"))
+    assert process._child is not None
+    assert os.getpgid(process._child.pid) != os.getpgid(0)  # a Ctrl-C does not reach it
+    process._child.send_signal(number)
+    with pytest.raises(TemporaryMediaError, match="its decoder was killed"):
+        process.decode("a.png", WANT, 0)
+
+
+def test_a_process_that_cannot_start_ends_the_run_and_blames_no_file(
+    library: glimpse.Library, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.index([photos])
+    close_idle()
+    for path in photos.iterdir():
+        os.utime(path)
+    monkeypatch.setattr(isolated, "WORKER", "no.such.module")
+    with pytest.raises(glimpse.GlimpseError, match=r"no process for decoding .* can be started: .*No module named"):
+        library.index()
+    monkeypatch.undo()
+    assert len(library.search("red")) == 4
+    report = library.index()
+    assert (report.unchanged, report.failed) == (4, 0)
+
+
+def test_a_lower_limit_of_memory_stands(tmp_path: Path) -> None:
+    script = textwrap.dedent(f"""
+        import resource
+        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+        from media.isolated import DecodeProcess
+        process = DecodeProcess()
+        print(process.read({os.fsencode(DEMO / "cat.png")!r}).stat.size)
+        process.close()
+    """)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, cwd=ROOT, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"{(DEMO / 'cat.png').stat().st_size}\n", "")
+
+
+def test_big_photos_are_told_by_their_headers() -> None:
+    def saved(kind: str, **options: object) -> bytes:
+        out = io.BytesIO()
+        Image.new("L", (6000, 5000)).save(out, kind, **options)
+        return out.getvalue()
+
+    assert is_big(saved("PNG"), "a.png")
+    assert is_big(saved("JPEG", progressive=True), "a.jpg")
+    assert not is_big(saved("JPEG"), "a.jpg")  # decoded at a fraction of its size
+    assert not is_big(b"rubbish", "a.jpg")
 
 
 def test_decoding_that_takes_too_long_is_given_up(

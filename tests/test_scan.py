@@ -27,7 +27,7 @@ def plant(folder: Path, files: Sequence[str], texts: dict[str, str] | None = Non
 
 
 def look(root: Path, scope: str = "", walk: Walk = Walk(), skip: Path = Path("/nowhere")) -> Scan:  # noqa: B008
-    return scan(1, os.fsencode(root), os.fsencode(scope), os.fsencode(skip), lambda: False, walk)
+    return scan(1, os.fsencode(root), os.fsencode(scope), (os.fsencode(skip),), lambda: False, walk)
 
 
 def names(found: Scan) -> list[str]:
