@@ -66,7 +66,7 @@ def _patterns(line: str) -> list[tuple[bool, bool, Callable[[str], re.Match[str]
     pathspec's expressions fit all that lies in a folder, too, and then say so in a group. A walk asks about each
     folder on the way, so that here only the thing itself counts, as Git's own walk does it.
     """
-    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # 45 ms, for those who have patterns
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern  # here: it takes a while, and few have patterns
 
     only_folders = line.rstrip().endswith("/")
     try:

@@ -14,7 +14,7 @@ _CURVES = (1, 6, 13)
 def register_heif() -> None:
     """Teach Pillow the format "HEIF"; what is not the photo itself (thumbnails, depth, masks) is left alone.
 
-    One thread a photo: photos are decoded side by side, and four threads on one cost a sixth more in all.
+    One thread a photo: photos are decoded side by side, and several threads on one cost more in all.
     """
     import pillow_heif
 

@@ -191,7 +191,7 @@ _lock = threading.Lock()
 
 @contextlib.contextmanager
 def decode_process() -> Iterator[DecodeProcess]:
-    """Lend a decode process; those that come back are kept for the next run, since each takes 0.2 s to start."""
+    """Lend a decode process; those that come back are kept for the next run, since starting one takes a while."""
     with _lock:
         process = _idle.pop() if _idle else DecodeProcess()
     try:

@@ -140,7 +140,7 @@ vectors = _table(
     Column("space_id", Integer, ForeignKey("spaces.id", ondelete="CASCADE"), nullable=False),
     Column("segment_id", Integer, ForeignKey("segments.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("vector", LargeBinary, nullable=False),
-    Column("from_preview", Boolean, nullable=False, server_default="0"),  # deviates by about 2e-4
+    Column("from_preview", Boolean, nullable=False, server_default="0"),  # it deviates: docs/benchmarks.md
     UniqueConstraint("space_id", "segment_id"),
 )
 

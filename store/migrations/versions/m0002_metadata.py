@@ -18,7 +18,7 @@ def _of_file(unique: bool = False) -> sa.Column[int]:
 
 
 def upgrade() -> None:
-    """Add what version 0.2 knows, and have files read again that 0.1 could not."""
+    """Add what is known of files, contents and spaces now, and have files read again that could not be."""
     op.add_column("spaces", sa.Column("precision", sa.String, nullable=False, server_default="fp32"))
     op.add_column("spaces", sa.Column("self_test", sa.Text))
     op.add_column("library", sa.Column("preview", sa.Integer))
