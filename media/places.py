@@ -8,8 +8,8 @@ from core.types import Place
 def places_of(points: Sequence[tuple[float, float]]) -> list[Place]:
     """Return the nearest town of each (latitude, longitude), in degrees, in the same order.
 
-    The towns are those of GeoNames with at least 1,000 people. Loading them takes a second and memory, so ask for many
-    at once. The nearest is found in degrees, so in the far north it may be the second nearest.
+    The towns are those of GeoNames with at least 1,000 people. Loading them takes a second, so ask for many at once.
+    The nearest is found in degrees, so in the far north it may be the second nearest.
     """
     if not points:
         return []
