@@ -29,7 +29,7 @@ from media.photo import decode_photo
 from tests.conftest import DEMO, ROOT
 from tests.tiny_models import FAMILIES, HALF, OPENAI, SQUASH, clip, tiny_model, write_model
 
-SLOW = {"pe", "convnext", "timm-resnet", "coca", "resnet"}
+SLOW = {"pe", "convnext", "timm-resnet", "coca", "resnet", "mobileclip2-s3"}
 TEXTS = [
     "a cat",
     "Two dogs & a ball_game, on a BEACH!",
