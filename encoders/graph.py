@@ -35,6 +35,11 @@ def to_onnx(
         dynamic_shapes=dynamic, external_data=beside, verbose=False,
     )  # fmt: skip
     program.save(str(path), external_data=beside)  # type: ignore[union-attr]
+    return held(path, inputs, expected)
+
+
+def held(path: Path, inputs: dict[str, Tensor], expected: Vectors) -> float:
+    """Return a graph's least cosine to the rows expected of these inputs; raises ModelError where it is too small."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     wanted = {entry.name for entry in session.get_inputs()}
     got = session.run(None, {name: value.numpy() for name, value in inputs.items() if name in wanted})[0]
