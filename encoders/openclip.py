@@ -77,6 +77,8 @@ class OnnxTowers(OnnxImages):
         """Return unit rows for texts."""
         session, words, table = self._text_tower.result()
         ids = words.ids(texts)
+        if self._export.manifest.get("causal"):  # what is behind the end token changes nothing
+            ids = ids[:, : max(2, int(ids.argmax(axis=1).max()) + 1)]
         inputs = {"embeddings": table[ids].astype(np.float32), "ids": ids}
         rows: Vectors = session.run(None, {entry.name: inputs[entry.name] for entry in session.get_inputs()})[0]
         return rows

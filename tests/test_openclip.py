@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,9 @@ from media.photo import decode_photo
 from tests.conftest import DEMO, ROOT
 from tests.tiny_models import FAMILIES, HALF, OPENAI, SQUASH, clip, tiny_model, write_model
 
-SLOW = {"pe", "convnext", "timm-resnet", "coca", "resnet"}
+SLOW = {"pe", "convnext", "timm-resnet", "coca", "resnet", "mobileclip2-s3"}
+BOTH_WAYS = {"siglip2", "coca", "transformers-text", "mobileclip2-s0", "mobileclip2-s3"}
+"""Families whose tokens see what is behind them, the padding too."""
 TEXTS = [
     "a cat",
     "Two dogs & a ball_game, on a BEACH!",
@@ -129,10 +132,46 @@ def test_vectors_equal_those_of_open_clip(family: str, encoder_of: Make, open_cl
     enough = 0.97 if encoder.image_input.fit is Fit.LETTERBOX else 0.9999
     assert cosines(got[0], expected[0]).min() >= enough
     assert cosines(got[1], expected[1]).min() >= 0.9999
+    alone = np.concatenate([encoder.encode_texts([text]) for text in TEXTS])  # as short as each of them is
+    assert cosines(alone, expected[1]).min() >= 0.9999
+    assert encoder.export.manifest.get("causal", False) == (family not in BOTH_WAYS)
     for rows in expected:  # or the comparison would say nothing
         assert (rows @ rows.T).min() < 0.999
     assert encoder.space.dim == encoder.space.shared_dim == expected[0].shape[1]
     assert not encoder.space.centred
+
+
+@pytest.mark.parametrize(
+    ("manifest", "ids", "length"),
+    [
+        ({"causal": True}, [[7, 2, 9, 0, 0, 0]], 3),
+        ({"causal": True}, [[7, 2, 9, 0, 0, 0], [7, 2, 2, 2, 9, 0]], 5),
+        ({"causal": True}, [[7, 9, 3, 9, 0, 0]], 2),
+        ({"causal": True}, [[7, 2, 2, 2, 2, 9]], 6),
+        ({"causal": False}, [[7, 2, 9, 0, 0, 0]], 6),
+        ({}, [[7, 2, 9, 0, 0, 0]], 6),  # written before graphs took any length
+    ],
+)
+def test_what_is_behind_the_last_end_token_is_left_out(
+    manifest: dict[str, Any], ids: list[list[int]], length: int
+) -> None:
+    class Words:
+        def ids(self, _: object) -> Any:
+            return np.array(ids)
+
+    class Session:
+        def get_inputs(self) -> list[SimpleNamespace]:
+            return [SimpleNamespace(name="embeddings"), SimpleNamespace(name="ids")]
+
+        def run(self, _: object, inputs: dict[str, Any]) -> list[Any]:
+            return [inputs["ids"], inputs["embeddings"]]
+
+    class Towers(OnnxTowers):
+        def _open_text(self) -> Any:
+            return Session(), Words(), np.zeros((10, 4), np.float16)
+
+    towers = Towers(SimpleNamespace(manifest=manifest))  # type: ignore[arg-type]
+    assert towers.texts(["any"] * len(ids)).tolist() == [row[:length] for row in ids]
 
 
 def test_quick_gelu_is_taken_from_the_configuration(exporter: Any, tmp_path: Path) -> None:
@@ -167,7 +206,8 @@ def test_photos_are_prepared_as_the_configuration_says(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(exporter, "to_onnx", lambda *_, **__: 1.0)
+    for name in ("to_onnx", "held"):
+        monkeypatch.setattr(exporter, name, lambda *_, **__: 1.0)
     encoder = encoder_of(write_model(tmp_path / "model", FAMILIES["vit"][0], preprocess))
     assert encoder.image_input == want
 

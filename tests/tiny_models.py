@@ -1,6 +1,7 @@
 """Every family of open_clip as small as it can be built, with random weights, in folders as the hub lays them out."""
 
 import hashlib
+import importlib
 import json
 import shutil
 import warnings
@@ -68,6 +69,15 @@ FAMILIES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
                    "hf_proj_type": "mlp", "hf_pooler_type": "mean_pooler"}),
         OPENAI | {"interpolation": "bilinear", "resize_mode": "longest"},
     ),
+    "mobileclip2-s0": (
+        clip(timm("tiny_fastvit_mci0", 256, "avg", None), TEXT | {"no_causal_mask": True}, custom_text=True),
+        {"mean": [0.0] * 3, "std": [1.0] * 3, "interpolation": "bilinear", "resize_mode": "shortest"},
+    ),
+    "mobileclip2-s3": (
+        clip(timm("tiny_fastvit_mci3", 256, "avg", None), TEXT | {"no_causal_mask": True}, custom_text=True),
+        OPENAI | {"interpolation": "bilinear", "resize_mode": "shortest"},
+    ),
+    "eva02": (clip(timm("tiny_eva02_clip", 224, "token", None), custom_text=True), OPENAI),
 }  # fmt: skip
 
 
@@ -84,6 +94,8 @@ def write_model(folder: Path, config: dict[str, Any], preprocess: dict[str, Any]
         import open_clip
         import torch
         from safetensors.torch import save_file
+
+        importlib.import_module("tests.tiny_timm")  # registers the towers that timm has in no small size
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}))
