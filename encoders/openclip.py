@@ -88,7 +88,8 @@ class OnnxTowers(OnnxImages):
         return Opening(self._open_text)
 
     def _open_text(self) -> tuple[InferenceSession, Words, npt.NDArray[np.float16]]:
-        session = self._export.session("text.onnx", threads=os.cpu_count() or 1)
+        few = bool(self._export.manifest.get("causal"))  # tokens: a question is short, and is not padded
+        session = self._export.session("text.onnx", threads=os.cpu_count() or 1, prepack=not few)
         with self._export.reading():
             words = Words(self._export.folder, **self._export.manifest["words"])
             return session, words, np.load(self._export.path("tokens.npy"), mmap_mode="r")

@@ -5,7 +5,6 @@ import string
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import ftfy
 import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
@@ -19,7 +18,11 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 def clean(text: str, how: str) -> str:
     """Clean a text as open_clip does; how: whitespace, lower, or canonicalize (lower case, no punctuation)."""
     text = text.encode(errors="replace").decode()  # a command line may hold bytes that are no UTF-8
-    text = html.unescape(html.unescape(ftfy.fix_text(text))).strip()
+    if not (text.isascii() and text.isprintable() and "&" not in text):  # in such a text it changes nothing
+        import ftfy  # here: most questions need neither it nor the time that it takes to import
+
+        text = ftfy.fix_text(text)
+    text = html.unescape(html.unescape(text)).strip()
     if how == "canonicalize":
         text = text.replace("_", " ").translate(_NO_PUNCTUATION).lower()
     text = " ".join(text.split())

@@ -6,7 +6,6 @@ the model is being opened.
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -72,6 +71,8 @@ class Library:
         progress: called with every step; stop: asked between photos, true ends the run after the batch in flight;
         walk: how folders are walked, now and later, None for what was said last; dry_run: count, and change nothing.
         """
+        from tempfile import TemporaryDirectory
+
         from indexer.pipeline import check_paths, index
         from store.reader import Reader
         from store.writer import Writer
@@ -87,7 +88,7 @@ class Library:
         with contextlib.ExitStack() as stack:
             folder = self.settings.library
             if dry_run and not self.exists():
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                folder = Path(stack.enter_context(TemporaryDirectory()))
             writer = stack.enter_context(Writer(folder))
             if dry_run:
                 stack.enter_context(writer.rehearsal())

@@ -13,9 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import ftfy
 import numpy as np
 import pytest
 from huggingface_hub import constants
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import ModelError
@@ -519,3 +522,9 @@ def test_what_cannot_be_exported_runs_in_torch_and_says_so(
     for got, expected in zip(our_vectors(encoder), own_vectors(open_clip, folder), strict=True):
         assert cosines(got, expected).min() >= 0.9999
     assert np.isfinite(encoder.encode_texts(["caf\udce9"])).all()
+
+
+@given(st.text(st.characters(max_codepoint=126, min_codepoint=32)))
+def test_plain_texts_are_none_of_ftfys_business(text: str) -> None:
+    """Why `clean` may do without it there."""
+    assert "&" in text or ftfy.fix_text(text) == text
