@@ -16,29 +16,20 @@ With --stages, CPU time a photo by stage instead, for every model, every precisi
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.usage import Usage, measure
 from core.resources import data_path
 from encoders.builtin import export_folder
 from encoders.runtime import ensure_export
 from glimpse.defaults import settings
 
 SCENES = 12
-
-
-@dataclass(frozen=True)
-class Usage:
-    wall: float
-    cpu: float
-    megabytes: float
 
 
 def make_photos(folder: Path, count: int) -> None:
@@ -55,15 +46,6 @@ def make_photos(folder: Path, count: int) -> None:
     scenes = [path.read_bytes() for path in sorted(folder.iterdir())]
     for number in range(SCENES, count):
         (folder / f"photo{number:05}.jpg").write_bytes(scenes[number % len(scenes)] + str(number).encode())
-
-
-def measure(command: list[str]) -> Usage:
-    started = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"{command} ended with {os.waitstatus_to_exitcode(status)}")
-    return Usage(time.perf_counter() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
 
 
 def main() -> None:

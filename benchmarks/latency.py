@@ -12,7 +12,6 @@ The vectors are synthetic; the model, the library and the commands are the real 
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ import numpy as np
 
 import glimpse
 from benchmarks.synthetic import fill, random_unit
+from benchmarks.usage import measure
 from encoders.registry import load
 from glimpse.defaults import settings
 
@@ -38,16 +38,6 @@ WORDS = [
 ]
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Return wall seconds and the largest resident set in MB."""
-    started = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    if status:
-        raise SystemExit(f"{command} ended with {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1000
-
-
 def cold(folders: dict[tuple[str, int], Path], runs: int) -> None:
     script = str(Path(sys.executable).with_name("glimpse"))
     commands = {
@@ -60,9 +50,10 @@ def cold(folders: dict[tuple[str, int], Path], runs: int) -> None:
     megabytes: dict[str, float] = {}
     for turn in range(runs + 1):
         for name, command in commands.items():
-            seconds, megabytes[name] = timed(command)
+            usage = measure(command)
+            megabytes[name] = usage.megabytes
             if turn:  # the first turn warms the page cache
-                times[name].append(seconds)
+                times[name].append(usage.wall)
     medians = {name: statistics.median(values) for name, values in times.items()}
     print(f"\ncold processes, wall seconds, {runs} alternating runs")
     print(f"{'':52}{'min':>7}{'median':>8}{'max':>7}{'/ torch':>9}{'/ bare':>8}{'MB':>7}")

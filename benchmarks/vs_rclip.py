@@ -42,8 +42,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.index import Usage, make_photos
+from benchmarks.index import make_photos
 from benchmarks.synthetic import random_unit
+from benchmarks.usage import Usage, measure
 from core.resources import data_path
 from core.types import FileStat, Metadata, Space, Vectors
 from encoders.registry import load
@@ -88,14 +89,6 @@ database._con.executemany(
 )
 database.close()
 """
-LAUNCH = """
-import json, os, subprocess, sys, time
-started = time.perf_counter()
-child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-_, status, usage = os.wait4(child.pid, 0)
-wall = time.perf_counter() - started
-print(json.dumps([os.waitstatus_to_exitcode(status), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss]))
-"""
 
 
 @dataclass(frozen=True)
@@ -106,13 +99,8 @@ class Side:
     environ: dict[str, str]
 
     def measure(self, command: list[str], folder: Path) -> Usage:
-        """Run a command; its parent is a small process, since Linux counts a parent's memory as its child's."""
-        launcher = [sys.executable, "-S", "-c", LAUNCH, *command]
-        done = subprocess.run(launcher, cwd=folder, env=self.environ, capture_output=True, text=True, check=True)
-        code, wall, cpu, memory = json.loads(done.stdout)
-        if code:
-            raise SystemExit(f"{command} ended with {code}")
-        return Usage(wall, cpu, memory / (1e6 if sys.platform == "darwin" else 1e3))
+        """Run a command in a folder and in this environment."""
+        return measure(command, folder, self.environ)
 
     def output(self, command: list[str], folder: Path) -> str:
         """Run a command and return what it prints."""
