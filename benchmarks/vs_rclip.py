@@ -1,6 +1,6 @@
 """Measure Glimpse beside rclip 3.3.0: the same photos, the same model with the same weights, the same questions.
 
-    python benchmarks/vs_rclip.py [--photos 300] [--library 100000] [--runs 3] [--precision fp32 int8]
+    python benchmarks/vs_rclip.py [--photos 300] [--library 100000] [--runs 3] [--precision fp32 int8 int7]
 
 Installs rclip from the package index into an environment of its own, and makes, in a temporary folder (5 GB):
 
@@ -264,7 +264,7 @@ def measure_indexing(
             with Writer(library) as writer:  # as if the test on the first photos had chosen it
                 writer.set_precision(writer.add_space(space), precision, [])
             values.append(ours.measure([*glimpse("index", library), str(photos), "--model", model], photos))
-    targets = {"fp32": 1.5, "int8": 2.3}
+    targets = {"fp32": 1.5, "int8": 2.3, "int7": 2.3}
     return [
         Row(f"indexing {options.photos} photos, {precision}", theirs, values, targets.get(precision, 1))
         for precision, values in usages.items()
@@ -312,7 +312,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=300)
     parser.add_argument("--library", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--precision", nargs="+", default=["fp32", "int8"])
+    parser.add_argument("--precision", nargs="+", default=["fp32", "int8", "int7"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder).resolve()

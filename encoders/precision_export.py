@@ -41,8 +41,8 @@ MatMul8 (rows, weights, steps, sums) => (product) {
 """rows x W, with rows = low + step q, q in 0..255, and W = steps (weights - middle), a step for each column.
 
 Each row has a range of its own, so that a photo's vector does not depend on the photos beside it, which
-onnxruntime's own quantize_dynamic does not give. x86 without VNNI adds two products in 16 bits: there, weights have
-seven bits and a sign, which cannot overflow, and run half as fast again as unsigned ones of eight.
+onnxruntime's own quantize_dynamic does not give. x86 without VNNI adds two products in 16 bits: there, signed weights
+of seven bits cannot overflow, and are faster than unsigned ones of eight, which the processor has to take apart.
 """
 _MIDDLE = {7: "int8 {0}", 8: "uint8 {128}"}
 

@@ -47,6 +47,7 @@ def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def no_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every processor look alike; the tests of bf16 ask by themselves."""
     monkeypatch.setattr(precision, "multiplies_bf16", lambda _: False)
+    monkeypatch.setattr(precision, "adds_wide", lambda _: True)
 
 
 def photos(encoder: Encoder, count: int) -> Pixels:
@@ -163,6 +164,21 @@ def test_int8_is_the_same_space_and_nearly_the_same_vectors(encoder: OpenClipEnc
     assert (other.encode_texts(TAGS) == encoder.encode_texts(TAGS)).all()
 
 
+def test_processors_that_add_narrowly_have_seven_bits_too(
+    encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "adds_wide", lambda _: False)
+    assert precisions(encoder) == ("int7", "int8")
+    pixels = photos(encoder, 8)
+    other = with_precision(encoder, "int7")
+    assert 0.99 < np.sum(encoder.encode_images(pixels) * other.encode_images(pixels), axis=1).min() < 0.9999999
+    assert (other.encode_images(pixels) != with_precision(encoder, "int8").encode_images(pixels)).any()
+    monkeypatch.undo()
+    monkeypatch.setattr(precision, "adds_wide", lambda _: True)
+    with pytest.raises(ValueError, match="cannot run in int7 on this machine"):
+        with_precision(encoder, "int7")
+
+
 def test_int8_vectors_do_not_depend_on_the_batch(encoder: OpenClipEncoder) -> None:
     other = with_precision(encoder, "int8")
     pixels = np.concatenate([photos(encoder, 3), np.zeros_like(photos(encoder, 1))])
@@ -174,7 +190,7 @@ def test_the_8_bit_graph_is_made_once_and_again_when_it_is_damaged(
     encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_precision(encoder, "int8")
-    (folder,) = encoder.export.folder.parent.glob(f"{encoder.export.folder.name}-int8-*-{precision._RECIPE}")
+    (folder,) = encoder.export.folder.parent.glob(f"{encoder.export.folder.name}-int8-{precision._RECIPE}")
     assert set(Export(folder).manifest["files"]) == {"image.onnx", "image.onnx.data"}
     (folder / "image.onnx.data").write_bytes(bytes((folder / "image.onnx.data").stat().st_size))
     with pytest.raises(ModelError, match="is damaged; run the command again"):
