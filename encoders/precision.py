@@ -1,9 +1,9 @@
 """Run an image tower in fewer bits, once a test on the user's own photos has shown that nobody will notice.
 
 fp32 on onnxruntime is the reference. Reduced precisions are tried for the models of open_clip: "int8" (weights and
-activations, onnxruntime), "int7" (the same with weights of seven bits, half as fast again where a processor has no
-VNNI), and "bf16" (OpenVINO, where it is installed and the processor multiplies bf16). The built-in model has none: its
-products with constant weights are few. Texts stay in fp32: there is one to a search.
+activations, onnxruntime), "int7" (the same with weights of seven bits, faster where a processor has no VNNI), and
+"bf16" (OpenVINO, where it is installed and the processor multiplies bf16). The built-in model has none: its products
+with constant weights are few. Texts stay in fp32: there is one to a search.
 """
 
 import importlib.util

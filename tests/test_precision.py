@@ -23,6 +23,7 @@ from encoders.openclip import OpenClipEncoder
 from encoders.precision import (
     OpenVinoImages,
     SelfTest,
+    adds_wide,
     best,
     multiplies_bf16,
     overlap,
@@ -147,8 +148,8 @@ def test_7_bits_keep_steps_and_sums() -> None:
 )
 def test_the_processor_says_whether_it_adds_wide(tmp_path: Path, flags: str, expected: bool) -> None:
     (tmp_path / "cpuinfo").write_text(flags, encoding="utf-8")
-    assert precision.adds_wide(tmp_path / "cpuinfo") is expected
-    assert not precision.adds_wide(tmp_path / "none")
+    assert adds_wide(tmp_path / "cpuinfo") is expected
+    assert not adds_wide(tmp_path / "none")
 
 
 # --- an encoder in another precision
