@@ -13,6 +13,7 @@ import glimpse
 from core.settings import Settings
 from encoders.base import Encoder
 from encoders.registry import load
+from media.isolated import DecodeProcess, ReadFile
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "data" / "demo"
@@ -60,6 +61,20 @@ def library(tmp_path: Path, cache: Path) -> Iterator[glimpse.Library]:
     """An empty library with the fake encoder."""
     with glimpse.Library(Settings(tmp_path / "library", cache, model="fake")) as opened:
         yield opened
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The photos that are read whole, by a decode process."""
+    opened: list[bytes] = []
+    read = DecodeProcess.read
+
+    def counting(self: DecodeProcess, path: bytes) -> ReadFile:
+        opened.append(path)
+        return read(self, path)
+
+    monkeypatch.setattr(DecodeProcess, "read", counting)
+    return opened
 
 
 def paint(path: Path | str | bytes, colour: tuple[int, int, int], size: tuple[int, int] = (32, 24)) -> None:

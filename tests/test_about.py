@@ -11,7 +11,6 @@ from PIL import Image
 
 import glimpse
 from core.types import IndexReport
-from media.isolated import DecodeProcess, ReadFile
 from tests.conftest import run
 from tests.test_file_life import counts, found
 
@@ -60,20 +59,6 @@ def album(tmp_path: Path) -> Path:
     photograph(folder / "a.jpg")
     (folder / "a.jpg.xmp").write_text(sidecar(4, "holiday", "Places/Paris"), encoding="utf-8")
     return folder
-
-
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The photos that are read whole."""
-    opened: list[bytes] = []
-    read = DecodeProcess.read
-
-    def counting(self: DecodeProcess, path: bytes) -> ReadFile:
-        opened.append(path)
-        return read(self, path)
-
-    monkeypatch.setattr(DecodeProcess, "read", counting)
-    return opened
 
 
 def index(library: glimpse.Library, folder: Path) -> IndexReport:

@@ -15,42 +15,17 @@ import encoders.registry
 import glimpse
 from core.errors import GlimpseError
 from core.settings import Settings
-from core.types import Pixels, Space, Vectors, Walk
+from core.types import Walk
 from encoders.fake import FakeEncoder
 from glimpse.api import Library
-from media.isolated import DecodeProcess, ReadFile
 from tests.conftest import paint, run
-from tests.test_file_life import counts, found
-
-
-class Mirrored(FakeEncoder):
-    """The fake encoder with red and blue exchanged: another space of the same size."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.space = Space(name="mirrored", revision="1", dim=3, shared_dim=3)
-
-    def encode_images(self, pixels: Pixels) -> Vectors:
-        return super().encode_images(pixels)[:, ::-1]
+from tests.test_file_life import Mirrored, counts, found
 
 
 @pytest.fixture(autouse=True)
 def two_models(monkeypatch: pytest.MonkeyPatch) -> None:
     models = {"fake": FakeEncoder, "mirrored": Mirrored}
     monkeypatch.setattr(encoders.registry, "load", lambda name, *_: models[name]())
-
-
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    opened: list[bytes] = []
-    read = DecodeProcess.read
-
-    def counting(self: DecodeProcess, path: bytes) -> ReadFile:
-        opened.append(path)
-        return read(self, path)
-
-    monkeypatch.setattr(DecodeProcess, "read", counting)
-    return opened
 
 
 @pytest.fixture
