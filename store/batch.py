@@ -8,15 +8,14 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import fields
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from sqlalchemy import Insert, Table, Update, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 
 from core.errors import LibraryError
-from core.types import Metadata, Place, Vector
+from core.types import FileStat, Metadata, Place, Vector
 from store.names import VECTOR_DTYPE
 from store.records import Taken
 from store.schema import contents, file_tags, files, metadata_of, segments, tags, vectors
@@ -26,21 +25,21 @@ FROM_FILE = "file"
 """Where a tag comes from: keywords in the photo or beside it."""
 _MANY = 500
 """Rows asked for in one IN (...)."""
-_METADATA = tuple(field.name for field in fields(Metadata))
+_COLUMNS = tuple(field.name for field in fields(Metadata) if field.name != "keywords")
 _PLACE = tuple(field.name for field in fields(Place))
+_NOWHERE = (None,) * len(_PLACE)
 # dataclasses.asdict copies every value deeply, which took longer than all of SQLite.
-_metadata_values = attrgetter(*_METADATA)
-_place_values = attrgetter(*_PLACE)
+_columns_of = attrgetter(*_COLUMNS)
+_place_of = attrgetter(*_PLACE)
 _json = json.JSONEncoder(ensure_ascii=False).encode
-_NAMED = sqlite.dialect(paramstyle="named")
 
 
 def write_batch(db: Connection, space_id: int, batch: Sequence[Taken]) -> None:
     """Write what was found out about files; a content without a `size` must be there already."""
     read = {taken.digest: taken for taken in batch if taken.digest is not None}
     known = _known_contents(db, list(read))
+    _write_embedded(db, {key: read[digest] for digest, key in known.items()})
     content_ids = known | _add_contents(db, {digest: taken for digest, taken in read.items() if digest not in known})
-    _write_embedded(db, known, read)
     _add_vectors(db, space_id, content_ids, set(known.values()), batch)
     file_ids = _write_files(db, content_ids, batch)
     _write_metadata(db, file_ids, batch)
@@ -55,6 +54,12 @@ def _known_contents(db: Connection, digests: list[bytes]) -> dict[bytes, int]:
     return ids
 
 
+def _write_embedded(db: Connection, known: Mapping[int, Taken]) -> None:
+    """Note what is written in photos whose contents were there before."""
+    rows = [(key, _said(taken.embedded)) for key, taken in known.items() if taken.embedded is not None]
+    _write(db, _by_key(contents), ("key", "metadata"), rows)
+
+
 def _add_contents(db: Connection, new: Mapping[bytes, Taken]) -> dict[bytes, int]:
     """Add contents and return their ids."""
     ids = dict(zip(new, _new_ids(db, contents), strict=False))
@@ -62,23 +67,11 @@ def _add_contents(db: Connection, new: Mapping[bytes, Taken]) -> dict[bytes, int
     for digest, taken in new.items():
         if taken.size is None:
             raise LibraryError(f"a content that is not there was to be used again: {digest.hex()}")
-        width, height = taken.size
-        rows.append({
-            "id": ids[digest], "digest": digest, "kind": PHOTO, "size": taken.stat.size, "width": width,
-            "height": height, "damaged": taken.damaged, "metadata": _said(taken.embedded),
-        })  # fmt: skip
-    _write(db, insert(contents), rows)
+        said = None if taken.embedded is None else _said(taken.embedded)
+        rows.append((ids[digest], digest, PHOTO, taken.stat.size, *taken.size, taken.damaged, said))
+    columns = ("id", "digest", "kind", "size", "width", "height", "damaged", "metadata")
+    _write(db, insert(contents), columns, rows)
     return ids
-
-
-def _write_embedded(db: Connection, known: Mapping[bytes, int], read: Mapping[bytes, Taken]) -> None:
-    """Note what is written in photos that were there before."""
-    told = [
-        {"key": key, "metadata": _said(read[digest].embedded)}
-        for digest, key in known.items()
-        if read[digest].embedded is not None
-    ]
-    _write(db, _by_key(contents), told)
 
 
 def _add_vectors(
@@ -96,52 +89,44 @@ def _add_vectors(
     for part in parts(sorted({content_id for content_id, _ in given} & known)):
         query = select(segments.c.content_id, segments.c.kind, segments.c.id).where(segments.c.content_id.in_(part))
         ids.update({(content_id, kind): key for content_id, kind, key in db.execute(query)})
-    for part in parts([key for place, key in ids.items() if place in given]):
+    for part in parts(list(ids.values())):
         query = select(vectors.c.segment_id).where(vectors.c.segment_id.in_(part), vectors.c.space_id == space_id)
         there.update(db.execute(query).scalars())
     new = dict(zip((place for place in given if place not in ids), _new_ids(db, segments), strict=False))
-    rows = [{"id": key, "content_id": content_id, "kind": kind} for (content_id, kind), key in new.items()]
-    _write(db, insert(segments), rows)
+    _write(db, insert(segments), ("id", "content_id", "kind"), [(key, *place) for place, key in new.items()])
     ids |= new
     rows = [
-        {
-            "space_id": space_id,
-            "segment_id": ids[place],
-            "vector": vector.astype(VECTOR_DTYPE).tobytes(),
-            "from_preview": from_preview,
-        }
+        (space_id, ids[place], vector.astype(VECTOR_DTYPE).tobytes(), from_preview)
         for place, (vector, from_preview) in given.items()
         if ids[place] not in there
     ]
-    _write(db, insert(vectors), rows)
+    _write(db, insert(vectors), ("space_id", "segment_id", "vector", "from_preview"), rows)
 
 
 def _write_files(db: Connection, content_ids: Mapping[bytes, int], batch: Sequence[Taken]) -> list[int]:
     """Insert or update the rows of the files themselves, and return their ids, one for each of the batch."""
-    ids, added, changed, troubled = [], [], [], []
+    ids: list[int] = []
+    added, changed, troubled = [], [], []
     primaries = _file_ids(db, [(taken.root_id, taken.primary) for taken in batch if taken.primary is not None])
     new_ids = _new_ids(db, files)
     for taken in batch:
-        size, mtime_ns, inode, device = taken.stat
         key = next(new_ids) if taken.file_id is None else taken.file_id
-        row = {
-            "key": key, "root_id": taken.root_id, "path": taken.path,
-            "content_id": None if taken.digest is None else content_ids[taken.digest],
-            "size": size, "mtime_ns": mtime_ns, "inode": inode, "device": device,
-            "gone": False, "failure": taken.failure, "retry": taken.retry,
-            "primary_id": None if taken.primary is None else primaries[taken.root_id, taken.primary],
-        }  # fmt: skip
+        content_id = None if taken.digest is None else content_ids[taken.digest]
+        primary_id = None if taken.primary is None else primaries[taken.root_id, taken.primary]
         ids.append(key)
-        if taken.file_id is None:
-            added.append({**row, "beside": taken.about.beside if taken.about else None})
-        elif taken.failure is not None and taken.retry:
+        if taken.file_id is not None and taken.failure is not None and taken.retry:
             # It may be readable next time: what is known of it stays until then.
-            troubled.append({"key": key, "gone": False, "failure": taken.failure, "retry": True})
+            troubled.append((key, False, taken.failure, True))
+            continue
+        row = (key, taken.root_id, taken.path, content_id, *taken.stat, False, taken.failure, taken.retry, primary_id)
+        if taken.file_id is None:
+            added.append(row)
         else:
             changed.append(row)
-    _write(db, insert(files).values(id=bindparam("key")), added)
-    _write(db, _by_key(files), changed)
-    _write(db, _by_key(files), troubled)
+    columns = ("root_id", "path", "content_id", *FileStat._fields, "gone", "failure", "retry", "primary_id")
+    _write(db, insert(files), ("id", *columns), added)
+    _write(db, _by_key(files), ("key", *columns), changed)
+    _write(db, _by_key(files), ("key", "gone", "failure", "retry"), troubled)
     return ids
 
 
@@ -159,25 +144,24 @@ def _write_metadata(db: Connection, file_ids: Sequence[int], batch: Sequence[Tak
     """Replace what is known about files, their tags included."""
     of_batch = list(zip(file_ids, batch, strict=True))
     about = {key: taken.about for key, taken in of_batch if taken.about is not None}
-    known = [key for key, taken in of_batch if taken.file_id is not None and taken.about is not None]
-    for part in parts(known):
+    known = {key for key, taken in of_batch if taken.file_id is not None and taken.about is not None}
+    for part in parts(list(known)):
         db.execute(delete(metadata_of).where(metadata_of.c.file_id.in_(part)))
         db.execute(delete(file_tags).where(file_tags.c.file_id.in_(part), file_tags.c.source == FROM_FILE))
-    rows = []
-    for key, what in about.items():
-        row = {"file_id": key, **dict(zip(_METADATA, _metadata_values(what.metadata), strict=True))}
-        del row["keywords"]
-        place = _place_values(what.place) if what.place else (None,) * len(_PLACE)
-        rows.append({**row, **dict(zip(_PLACE, place, strict=True))})
-    _write(db, insert(metadata_of), rows)
-    _write(db, _by_key(files), [{"key": key, "beside": about[key].beside} for key in known])
+    rows = [
+        (key, *_columns_of(what.metadata), *(_place_of(what.place) if what.place else _NOWHERE))
+        for key, what in about.items()
+    ]
+    _write(db, insert(metadata_of), ("file_id", *_COLUMNS, *_PLACE), rows)
+    beside = [(key, what.beside) for key, what in about.items() if what.beside or key in known]  # a new row has none
+    _write(db, _by_key(files), ("key", "beside"), beside)
     tag_ids = _tag_ids(db, {word for what in about.values() for word in what.metadata.keywords})
     tagged = [
-        {"file_id": key, "tag_id": tag_ids[word], "source": FROM_FILE}
+        (key, tag_ids[word], FROM_FILE)
         for key, what in about.items()
         for word in dict.fromkeys(what.metadata.keywords)
     ]
-    _write(db, insert(file_tags), tagged)
+    _write(db, insert(file_tags), ("file_id", "tag_id", "source"), tagged)
 
 
 def _tag_ids(db: Connection, names: Set[str]) -> dict[str, int]:
@@ -191,12 +175,14 @@ def _tag_ids(db: Connection, names: Set[str]) -> dict[str, int]:
     return ids
 
 
-def _said(metadata: Metadata | None) -> str | None:
-    """Return what metadata says, without what it does not, as JSON; None where nobody looked."""
-    if metadata is None:
-        return None
-    values = zip(_METADATA, _metadata_values(metadata), strict=True)
-    return _json({name: value for name, value in values if value is not None and value is not False and value != ()})
+def _said(metadata: Metadata) -> str:
+    """Return what metadata says, without what it does not, as JSON."""
+    said = {name: value for name, value in zip(_COLUMNS, _columns_of(metadata), strict=True) if value is not None}
+    if not metadata.motion:
+        del said["motion"]
+    if metadata.keywords:
+        said["keywords"] = metadata.keywords
+    return _json(said)
 
 
 def _by_key(table: Table) -> Update:
@@ -204,14 +190,17 @@ def _by_key(table: Table) -> Update:
     return update(table).where(table.c.id == bindparam("key"))
 
 
-def _write(db: Connection, statement: Insert | Update, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Run a statement for each row, whose keys name columns, by the driver's own executemany.
+def _write(
+    db: Connection, statement: Insert | Update, columns: Sequence[str], rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Run a statement for each row, whose values stand in the order of `columns`, by the driver's own executemany.
 
     SQLAlchemy's takes three times as long a row, for conversions that none of our values needs.
     """
     if rows:
-        sql = str(statement.compile(dialect=_NAMED, column_keys=list(rows[0])))
-        db.exec_driver_sql(sql, list(rows))
+        compiled = statement.compile(dialect=db.dialect, column_keys=list(columns))
+        in_order = itemgetter(*(columns.index(name) for name in compiled.positiontup or ()))
+        db.exec_driver_sql(str(compiled), [in_order(row) for row in rows])
 
 
 def _new_ids(db: Connection, table: Table) -> Iterator[int]:
