@@ -115,7 +115,7 @@ class Reader:
 
     def vectors_by_id(self, space: StoredSpace, ids: Iterable[int]) -> tuple[Ids, Halves]:
         """Return ids, ascending, and vectors of those of `ids` that are still there."""
-        rows = self._where_in("SELECT id, vector FROM vectors WHERE space_id = ? AND id IN", ids, space.id)
+        rows = self._where_in("SELECT id, vector FROM vectors WHERE +space_id = ? AND id IN", ids, space.id)
         return _matrix(sorted(rows), space.dim)
 
     def fingerprint(self, space: StoredSpace, vector_id: int) -> str | None:
