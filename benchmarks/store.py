@@ -23,7 +23,7 @@ from benchmarks.synthetic import BATCH, fill, photo, random_unit
 from benchmarks.vectors import DIM, KINDS, generator
 from core.types import Space
 from store.reader import Reader, StoredSpace
-from store.vectors import FlatIndex
+from store.flat import FlatIndex
 from store.writer import Writer
 
 SPACE = Space(name="synthetic", revision="1", dim=DIM, shared_dim=DIM)
@@ -96,6 +96,7 @@ def main() -> None:
         if not (folder / "library.db").exists():
             insert(folder, options.count, options.vectors, options.real)
             insert_second(Path(scratch, "second"))
+        Writer(folder).close()  # brings an earlier one up to date
         with Reader(folder) as reader:
             space = reader.space(SPACE.name)
             if space is None:

@@ -387,12 +387,12 @@ def test_looking_up_a_few_does_not_walk_over_the_others(writer: Writer) -> None:
 def test_status_does_not_mind_files_that_vanish_while_it_counts(
     standing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = sum(path.stat().st_size for path in standing.rglob("*") if path.is_file())
-    glob = Path.glob
-    monkeypatch.setattr(Path, "glob", lambda path, pattern: [*glob(path, pattern), path / "vanished"])
-    is_file = Path.is_file
-    monkeypatch.setattr(Path, "is_file", lambda path: path.name == "vanished" or is_file(path))
     with Reader(standing) as reader:
+        expected = sum(path.stat().st_size for path in standing.rglob("*") if path.is_file())
+        glob = Path.glob
+        monkeypatch.setattr(Path, "glob", lambda path, pattern: [*glob(path, pattern), path / "vanished"])
+        is_file = Path.is_file
+        monkeypatch.setattr(Path, "is_file", lambda path: path.name == "vanished" or is_file(path))
         assert reader.status().bytes == expected
 
 
