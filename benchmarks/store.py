@@ -22,8 +22,8 @@ import numpy as np
 from benchmarks.synthetic import BATCH, fill, photo, random_unit
 from benchmarks.vectors import DIM, KINDS, generator
 from core.types import Space
-from store.reader import Reader, StoredSpace
 from store.flat import FlatIndex
+from store.reader import Reader, StoredSpace
 from store.writer import Writer
 
 SPACE = Space(name="synthetic", revision="1", dim=DIM, shared_dim=DIM)
