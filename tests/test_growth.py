@@ -30,7 +30,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everything happen with some hundred vectors."""
     monkeypatch.setattr(store.growth, "FEW_NEW", 20)
     monkeypatch.setattr(store.vectors, "TAIL", 20)
-    monkeypatch.setattr(store.growth, "FIRST_PROBE", 2)
+    monkeypatch.setattr(store.growth, "FIRST_PROBE", 4)
     monkeypatch.setattr(store.ivf, "PER_LIST", 8)
     monkeypatch.setattr(store.growth, "WANTED", 0.5)  # so few lists hold so little
 
