@@ -30,6 +30,8 @@ Halves = npt.NDArray[np.float16]
 """Stored vectors, shape (n, dim)."""
 _MANY = 500
 _BLOCK = 8192
+_MAPPED = 0x7FFF0000
+"""Bytes of the database that a reader maps, SQLite's most: the 200 pages behind an answer need not be copied."""
 _WITHIN = (
     "SELECT v.id FROM files f JOIN segments s ON s.content_id = f.content_id "
     "JOIN vectors v ON v.segment_id = s.id AND v.space_id = ?"
@@ -115,6 +117,7 @@ class Reader:
 
     def vectors_by_id(self, space: StoredSpace, ids: Iterable[int]) -> tuple[Ids, Halves]:
         """Return ids, ascending, and vectors of those of `ids` that are still there."""
+        # + as above: by the index on space_id, SQLite would look at every row of the space for each search.
         rows = self._where_in("SELECT id, vector FROM vectors WHERE +space_id = ? AND id IN", ids, space.id)
         return _matrix(sorted(rows), space.dim)
 
@@ -361,6 +364,7 @@ def _connect(folder: Path) -> sqlite3.Connection:
     uri = f"file:{quote(os.fsencode(database.absolute()))}?mode=ro"
     db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=30)
     try:
+        db.execute(f"PRAGMA mmap_size = {_MAPPED}")
         db.execute("SELECT count(*) FROM sqlite_master")
         return db
     except sqlite3.DatabaseError:
