@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,12 +9,10 @@ from typing import Any
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
+import media.pillow  # noqa: F401  an old Pillow is refused, before it reads anything
 from core.types import Metadata
 from media.dates import Time, parse_time
 from media.values import degrees, hierarchy, line, number, paragraphs, position, positive, rating, united, whole
-
-# Pillow's remarks on odd metadata are for programmers.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _RATING, _XMP, _IPTC = 0x4746, 0x02BC, 0x83BB
 _MAIN = (
