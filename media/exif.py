@@ -21,6 +21,9 @@ _MAIN = (
 )
 """What is looked for beside the camera's directory: TIFF/EP, which RAW derives from, has the second line here."""
 
+MAX_WIDE = 1 << 20
+"""Keywords are two bytes each at the least, and a TIFF may have a gigabyte of them."""
+
 _JUNK = frozenset(
     """olympus digital camera|sony dsc|minolta digital camera|konica minolta digital camera|pentax digital camera|
     digital camera|exif_jpeg_picture|exif jpeg|samsung|samsung camera pictures|samsung digital camera|
@@ -132,8 +135,8 @@ def _text(value: Any) -> str | bytes | None:
 
 
 def _wide(value: Any) -> str:
-    """Return a text of Windows, which is UTF-16."""
-    return value.decode("utf-16-le", "ignore").strip("\0") if isinstance(value, bytes) else ""
+    """Return a text of Windows, which is UTF-16, of at most MAX_WIDE bytes."""
+    return value[:MAX_WIDE].decode("utf-16-le", "ignore").strip("\0") if isinstance(value, bytes) else ""
 
 
 def _plain(value: Any) -> str:

@@ -265,7 +265,9 @@ def _named(error: Exception) -> MediaError:
     if isinstance(error, EOFError) or any(words in said for words in _SAYS_CUT_SHORT):
         return MediaError(CUT_SHORT)
     if isinstance(error, Image.DecompressionBombError):
-        return MediaError(f"a part of it is larger than the limit of {MAX_GROWN_PIXELS // 1_000_000} megapixels")
+        return MediaError(f"a picture in it is larger than the limit of {MAX_GROWN_PIXELS // 1_000_000} megapixels")
     if "max_text_" in said:
         return MediaError(f"the text in it unpacks to more than {MAX_TEXT >> 20} MB")
+    if "decoder error -" in said:  # libtiff says what is wrong to nobody
+        return MediaError("damaged: its pixels cannot be decoded")
     return MediaError(f"damaged: {text}")

@@ -3,7 +3,6 @@
 import io
 import struct
 import warnings
-from typing import cast
 
 import PIL
 from PIL import Image, ImageFile, PngImagePlugin
@@ -14,7 +13,7 @@ OLDEST = 13
 """The first major version without CVE-2026-112403."""
 
 MAX_GROWN_PIXELS = 200_000_000
-"""What a later frame of a GIF, or a tile of a TIFF, may claim to be: headers are held to lower limits one by one."""
+"""What a later frame of a GIF may claim to be; headers are held to limits of their own format."""
 
 MAX_TEXT = 64 << 20
 """Bytes of text that a PNG may unpack to. Pillow's own limit, 1 MB a text, is less than some programs write."""
@@ -37,7 +36,7 @@ def open_header(data: bytes, kind: str) -> ImageFile.ImageFile:
     if kind not in Image.OPEN:
         Image.init()
     try:
-        return cast(ImageFile.ImageFile, Image.OPEN[kind][0](io.BytesIO(data), ""))
+        return Image.OPEN[kind][0](io.BytesIO(data), "")
     except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as Image.open has it
         raise MediaError("damaged: its header cannot be read") from error
 

@@ -100,7 +100,8 @@ def assert_metadata(found: Metadata) -> None:
 def assert_photo(found: Photo, want: ImageInput, preview: int) -> None:
     assert len(found.frames) in (1, 2)
     for frame in found.frames:
-        assert (frame.shape, frame.dtype) == ((want.size, want.size, 3), np.uint8)
+        assert frame.shape == (want.size, want.size, 3)
+        assert frame.dtype == np.uint8
     assert all(side > 0 for side in found.size)
     assert type(found.damaged) is bool
     assert (found.preview is not None) == (preview > 0)
