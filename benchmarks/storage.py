@@ -1,6 +1,6 @@
 """Measure how fast vectors are written, read back, and looked up.
 
-    python benchmarks/store.py [--count 1000000] [--vectors smooth] [--real FILE.npy] [--library DIR]
+    python benchmarks/storage.py [--count 1000000] [--vectors smooth] [--real FILE.npy] [--library DIR]
 
 The photos do not exist, everything else is real: each has a content, a segment, a vector, a file and metadata, and
 goes through Writer.commit. Another library's photos then get vectors of a second model. Read back: Reader.vectors
