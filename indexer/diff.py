@@ -73,6 +73,7 @@ class Missing:
         self._files = files
         self._unseen = unseen
         self._roots = roots
+        self._turned_up: set[int] = set()
         # One that went long ago may have left its inode to another photo.
         self._by_stat = {known.stat: key for key, known in files.items() if known.encoded and not known.gone}
         self._by_digest = _by_digest(files)
@@ -91,8 +92,14 @@ class Missing:
                 return known
         for root_id, path in self._unseen_by_digest.pop(digest, ()):
             if not os.path.lexists(os.path.join(self._roots[root_id], path)):
-                return self._unseen[root_id, path]
+                found = self._unseen[root_id, path]
+                self._turned_up.add(found.id)
+                return found
         return None
+
+    def turned_up(self, known: KnownFile | None) -> bool:
+        """Say whether a file out of sight has been found somewhere else since `out_of_sight` named it."""
+        return known is not None and known.id in self._turned_up
 
     def newly_gone(self) -> list[KnownFile]:
         """Return the files that are left and were there at the last run."""

@@ -188,10 +188,11 @@ class _Run:
     def _take_batch(self, batch: Sequence[Read], plan: Plan) -> None:
         """Encode a batch and commit it in one transaction."""
         vectors = self._encode(batch)
-        about = self._about([(read.job, read.metadata) for read in batch])
-        rows, outcomes = [], []
-        for read, what in zip(batch, about, strict=True):
-            outcome, file_id = _outcome(read, plan)
+        found = [(read, *_outcome(read, plan)) for read in batch]
+        found = [(read, *rest) for read, *rest in found if not plan.missing.turned_up(read.job.known)]
+        about = self._about([(read.job, read.metadata) for read, _, _ in found])
+        rows = []
+        for (read, _, file_id), what in zip(found, about, strict=True):
             job = read.job
             rows.append(
                 Taken(
@@ -200,11 +201,10 @@ class _Run:
                     damaged=read.damaged, embedded=read.embedded, about=what, failure=read.failure, retry=read.retry,
                 )
             )  # fmt: skip
-            outcomes.append(outcome)
             self._keep_preview(read)
         self.library.commit(self.space_id, rows)
         self.reader.encoded.update(row.digest for row in rows if row.digest)
-        for read, outcome in zip(batch, outcomes, strict=True):
+        for read, outcome, _ in found:
             self._count(outcome, read.job.full_path, read.failure)
             self.report.damaged += read.damaged
             self.report.notes += read.notes

@@ -78,6 +78,22 @@ def test_photos_on_a_drive_that_is_not_there_are_filled_from_previews(
     assert found(second, "red") == sorted(photos / f"{name}.png" for name in ("red", "green", "blue", "white"))
 
 
+@pytest.mark.parametrize("batch_size", [1, 32])
+def test_a_folder_that_went_into_another_one_is_found_there_by_a_new_model(
+    indexed: Library, photos: Path, cache: Path, tmp_path: Path, batch_size: int
+) -> None:
+    """Its photos have turned up somewhere else before they can be taken for ones on a drive that is not there."""
+    goal = tmp_path / "elsewhere"
+    goal.mkdir()
+    paint(goal / "yellow.png", (255, 255, 0))
+    indexed.index([goal])
+    photos.rename(goal / "photos")
+    with glimpse.Library(Settings(indexed.settings.library, cache, "mirrored", batch_size=batch_size)) as second:
+        assert counts(second.index()) == {"added": 1, "moved": 4, "encoded": 5}
+        assert found(second) == found(indexed) == sorted(goal.rglob("*.png"))
+        assert counts(second.index()) == {"unchanged": 5}
+
+
 def test_a_changed_photo_is_not_taken_from_its_old_preview(second: Library, photos: Path) -> None:
     paint(photos / "red.png", (0, 0, 255), (64, 64))
     second.index()
