@@ -6,11 +6,12 @@ the model is being opened.
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from core.errors import GlimpseError, LibraryError, OldLibraryError, UnknownFileError
+from core.errors import GlimpseError, LibraryBusyError, LibraryError, OldLibraryError, UnknownFileError
 from core.settings import Settings
 from core.types import (
     Failure,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from store.reader import Reader
 
 FilePath = str | os.PathLike[str]
+PATIENCE = 30.0
+"""Seconds that reading waits for another process to bring a library of an earlier version up to date."""
 
 
 def open(directory: FilePath | None = None, model: str | None = None) -> "Library":  # noqa: A001
@@ -226,13 +229,24 @@ class Library:
         """Open the library for reading, and bring one of an earlier version up to date first."""
         from store.reader import Reader
 
-        try:
-            return Reader(self.settings.library)
-        except OldLibraryError:
-            from store.writer import Writer
+        folder, until = self.settings.library, time.monotonic() + PATIENCE
+        while True:
+            try:
+                return Reader(folder)
+            except OldLibraryError as error:
+                from store.writer import Writer
 
-            Writer(self.settings.library).close()
-            return Reader(self.settings.library)
+                if not os.access(folder, os.W_OK):
+                    raise LibraryError(
+                        f"{folder} was made by an earlier glimpse and cannot be written to; "
+                        f"run any glimpse command once where it can be written to"
+                    ) from error
+                try:
+                    Writer(folder).close()
+                except LibraryBusyError:  # whoever writes to it may be bringing it up to date just now
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.05)
 
     def _must_exist(self) -> None:
         if not self.exists():

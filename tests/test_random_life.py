@@ -325,7 +325,10 @@ class Life(RuleBasedStateMachine):
     def back_up_or_restore(self, restore: bool) -> None:
         database, backup = self.place / "library" / "library.db", self.place / "backup.db"
         if not restore or self.backup is None:
-            with contextlib.closing(sqlite3.connect(database)) as db, contextlib.closing(sqlite3.connect(backup)) as copy:
+            with (
+                contextlib.closing(sqlite3.connect(database)) as db,
+                contextlib.closing(sqlite3.connect(backup)) as copy,
+            ):
                 db.backup(copy)
             self.backup = self.seen
         else:
