@@ -98,11 +98,15 @@ def look(place: Path) -> Seen:
     with contextlib.closing(sqlite3.connect(place / "library" / "library.db")) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
-        rows = db.execute(
+        files = db.execute(
             "SELECT r.path, f.path, c.digest, f.gone FROM files f JOIN roots r ON r.id = f.root_id "
             "LEFT JOIN contents c ON c.id = f.content_id"
         ).fetchall()
-        assert len({(root, path) for root, path, *_ in rows}) == len(rows)
+        rows = {
+            below(os.path.join(root, path)): (digest and CONTENTS[digest], bool(gone))
+            for root, path, digest, gone in files
+        }
+        assert len(rows) == len(files)
         vectors: dict[str, dict[str, int]] = {name: {} for (name,) in db.execute("SELECT name FROM spaces")}
         for model, digest, key in db.execute(
             "SELECT p.name, c.digest, v.id FROM vectors v JOIN spaces p ON p.id = v.space_id "
@@ -113,7 +117,7 @@ def look(place: Path) -> Seen:
         walks = {below(path): json.loads(walk or "{}").get("exclude") for path, walk in sources(db)}
         current = db.execute("SELECT p.name FROM library l JOIN spaces p ON p.id = l.current_space_id").fetchone()
         return Seen(
-            {below(os.path.join(root, path)): (digest and CONTENTS[digest], bool(gone)) for root, path, digest, gone in rows},
+            rows,
             {CONTENTS[digest] for (digest,) in db.execute("SELECT digest FROM contents")},
             vectors,
             {path: None if walk is None else tuple(walk) for path, walk in walks.items()},
@@ -304,6 +308,6 @@ def act_and_be_killed(place: Path, model: str | None, step: int, action: str, *a
 
 def child(told: str) -> None:
     place, model, step, action, *arguments = json.loads(told)
-    with small_world(), dying(step, lambda: os.kill(os.getpid(), signal.SIGKILL)):
-        with glimpse.Library(settings(Path(place), model)) as library:
-            act(library, action, *arguments)
+    die = lambda: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
+    with small_world(), dying(step, die), glimpse.Library(settings(Path(place), model)) as library:
+        act(library, action, *arguments)
