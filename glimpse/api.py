@@ -59,6 +59,7 @@ class Library:
         self.settings = settings
         self._progress = progress
         self._encoder: Encoder | None = None
+        self._loaded = ""
         self._engine: Engine | None = None
 
     def index(
@@ -270,14 +271,17 @@ class Library:
 
     def _load(self, model: str | None) -> "Encoder":
         """Load a model, once."""
-        if self._encoder is None:
-            from encoders.registry import default, load
+        from encoders.registry import default, load
 
-            self._encoder = load(model or default(), self.settings.cache, self._progress)
+        wanted = model or default()
+        if self._encoder is None or self._loaded != wanted:
+            self._encoder, self._loaded = load(wanted, self.settings.cache, self._progress), wanted
         return self._encoder
 
     def _open_engine(self, texts: bool = False) -> "Engine":
-        """Open the library for search, once; texts: there will be some."""
+        """Open the library for search, once for each model that answers; texts: there will be some."""
+        if self._engine is not None and not self._engine.answers(self.settings.model):
+            self.close()
         if self._engine is None:
             self._must_exist()
             self._reader().close()

@@ -114,6 +114,28 @@ def test_a_vector_from_a_preview_hardly_deviates(library: Library, tmp_path: Pat
         assert float(rows[0] @ rows[1]) > 0.97
 
 
+def test_an_open_library_follows_when_somebody_else_switches(second: Library, cache: Path, photos: Path) -> None:
+    second.index()
+    with glimpse.Library(Settings(second.settings.library, cache)) as opened:
+        assert opened.search("red")[0].path.name == "red.png"
+        second.use_model("mirrored")
+        assert opened.search("red")[0].path.name == "blue.png"
+        second.drop_model("fake")
+        assert opened.search("red")[0].path.name == "blue.png"
+        paint(photos / "yellow.png", (255, 255, 0))
+        assert counts(opened.index()) == {"added": 1, "unchanged": 4, "encoded": 1}
+        assert spaces(opened) == {"mirrored": (True, 5, 0, 4)}
+
+
+def test_an_open_library_of_a_model_that_somebody_else_drops_says_so(second: Library, indexed: Library) -> None:
+    second.index()
+    second.use_model("mirrored")
+    assert indexed.search("red")[0].path.name == "red.png"  # it was opened for that model
+    second.drop_model("fake")
+    with pytest.raises(GlimpseError, match="no vectors of 'fake' but those of 'mirrored'"):
+        indexed.search("red")
+
+
 def test_new_photos_go_to_the_model_that_was_named(second: Library, indexed: Library, photos: Path) -> None:
     second.index()
     paint(photos / "yellow.png", (255, 255, 0))

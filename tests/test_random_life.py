@@ -255,8 +255,11 @@ class Life(RuleBasedStateMachine):
             assert stored <= {DIGESTS[content].hex() for content in kept}
         self.seen = after
 
-    @rule(model=models, anyway=st.booleans(), crash=st.one_of(st.none(), st.integers(1, 10)))
-    def switch_model(self, model: str, anyway: bool, crash: int | None) -> None:
+    def library_of(self, somebody: bool) -> glimpse.Library:
+        return glimpse.Library(life.settings(self.place)) if somebody else self.library
+
+    @rule(model=models, anyway=st.booleans(), crash=st.one_of(st.none(), st.integers(1, 10)), somebody=st.booleans())
+    def switch_model(self, model: str, anyway: bool, crash: int | None, somebody: bool) -> None:
         used = self.seen._replace(current=model)
         if model not in self.seen.vectors or (self.seen.missing(model) and not anyway):
             with pytest.raises(LibraryError, match=f"glimpse index --model {model}"):
@@ -266,12 +269,12 @@ class Life(RuleBasedStateMachine):
             assert life.look(self.place) in (self.seen, used)
         else:
             self.touched = True
-            self.library.use_model(model, anyway)
+            self.library_of(somebody).use_model(model, anyway)
             assert life.look(self.place) == used
         self.seen = life.look(self.place)
 
-    @rule(model=models, crash=st.one_of(st.none(), st.integers(1, 10)))
-    def drop_model(self, model: str, crash: int | None) -> None:
+    @rule(model=models, crash=st.one_of(st.none(), st.integers(1, 10)), somebody=st.booleans())
+    def drop_model(self, model: str, crash: int | None, somebody: bool) -> None:
         dropped = self.seen._replace(vectors={name: ids for name, ids in self.seen.vectors.items() if name != model})
         if model not in self.seen.vectors or model == self.seen.current:
             with pytest.raises(LibraryError, match=r"another first|no photos in"):
@@ -281,7 +284,7 @@ class Life(RuleBasedStateMachine):
             assert life.look(self.place) in (self.seen, dropped)
         else:
             self.touched = True
-            assert self.library.drop_model(model) == len(self.seen.vectors[model])
+            assert self.library_of(somebody).drop_model(model) == len(self.seen.vectors[model])
             assert life.look(self.place) == dropped
         self.seen = life.look(self.place)
 
