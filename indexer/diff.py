@@ -53,14 +53,15 @@ class Plan:
 
     jobs: files to read; settled: (what to count it as, row) of files known without reading; failing: files that
     could not be read and have not changed since; retold: unchanged files whose sidecars changed; companions: files
-    that belong to another (path below the same root), a RAW or a movie; missing: files no longer where they were.
+    that belong to another (path below the same root; None: to none any more), a RAW or a movie; missing: files no
+    longer where they were.
     """
 
     jobs: list[Job] = field(default_factory=list)
     settled: list[tuple[str, Taken]] = field(default_factory=list)
     failing: list[tuple[bytes, str]] = field(default_factory=list)
     retold: list[Job] = field(default_factory=list)
-    companions: list[tuple[Job, bytes]] = field(default_factory=list)
+    companions: list[tuple[Job, bytes | None]] = field(default_factory=list)
     unchanged: int = 0
     missing: "Missing" = field(default_factory=lambda: Missing({}, {}, {}))
 
@@ -169,6 +170,8 @@ def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: Known
     if known is None or (known.digest is None and known.failure is None):  # new, or it belonged to another until now
         asked_for = path == scan.scope or expected_photo(os.fsdecode(path))
         if not asked_for and not _looks_like_photo(os.path.join(scan.root, path)):
+            if known is not None and known.primary is not None:  # its photo went without it
+                plan.companions.append((Job(scan.root_id, scan.root, path, stat, known), None))
             return
     if known is None:
         if moved := plan.missing.take_same_file(stat):

@@ -269,7 +269,7 @@ class _Run:
         """Note what belongs to a photo; what belongs to one that cannot be read has to stand for itself."""
         alone, rows = [], []
         for job, primary in plan.companions:
-            if (job.root_id, primary) not in unreadable:
+            if primary is None or (job.root_id, primary) not in unreadable:
                 file_id = job.known.id if job.known else None
                 rows.append(Taken(job.root_id, job.path, job.stat, file_id, primary=primary))
             elif expected_photo(os.fsdecode(job.path)):

@@ -69,8 +69,10 @@ def direction(model: str, content: str) -> Vectors:
 class Seen(NamedTuple):
     """What a library knows.
 
-    rows: by path, its content (None: unreadable) and whether it is gone; vectors: by model and content, the id;
+    rows: by path of a photo, its content (None: unreadable) and whether it is gone;
+    vectors: by model and content, the id;
     sources: what was asked for, by path, and what to leave out there (None: nobody said anything).
+    pairs: photos, and the movies that belong to them.
     """
 
     rows: dict[str, tuple[str | None, bool]]
@@ -78,6 +80,7 @@ class Seen(NamedTuple):
     vectors: dict[str, dict[str, int]]
     sources: dict[str, tuple[str, ...] | None]
     current: str
+    pairs: set[tuple[str, str]]
 
     @property
     def live(self) -> dict[str, str | None]:
@@ -100,7 +103,7 @@ def look(place: Path) -> Seen:
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
         files = db.execute(
             "SELECT r.path, f.path, c.digest, f.gone FROM files f JOIN roots r ON r.id = f.root_id "
-            "LEFT JOIN contents c ON c.id = f.content_id"
+            "LEFT JOIN contents c ON c.id = f.content_id WHERE f.content_id IS NOT NULL OR f.failure IS NOT NULL"
         ).fetchall()
         rows = {
             below(os.path.join(root, path)): (digest and CONTENTS[digest], bool(gone))
@@ -122,6 +125,13 @@ def look(place: Path) -> Seen:
             vectors,
             {path: None if walk is None else tuple(walk) for path, walk in walks.items()},
             current[0],
+            {
+                (below(os.path.join(root, photo)), below(os.path.join(root, movie)))
+                for root, photo, movie in db.execute(
+                    "SELECT r.path, p.path, f.path FROM files f JOIN files p ON p.id = f.primary_id "
+                    "JOIN roots r ON r.id = f.root_id WHERE NOT f.gone AND NOT p.gone"
+                )
+            },
         )  # fmt: skip
 
 
@@ -144,10 +154,11 @@ class Run(NamedTuple):
     named: str
     looked_at: Callable[[str], bool]
     disk: dict[str, str]
+    pairs: set[tuple[str, str]]
     needed: set[str]
 
 
-def foresee(before: Seen, place: Path, files: dict[str, str], model: str, named: str) -> Run:
+def foresee(before: Seen, place: Path, files: dict[str, str], movies: set[str], model: str, named: str) -> Run:
     """Return how an index run will go; before: with the run's own sources."""
 
     def looked_at(path: str) -> bool:
@@ -162,12 +173,18 @@ def foresee(before: Seen, place: Path, files: dict[str, str], model: str, named:
         return any(fnmatch(os.path.basename(path), pattern) for pattern in said)
 
     disk = {path: content for path, content in files.items() if looked_at(path) and not left_out(path)}
+    pairs = {
+        (path, movie)
+        for path in disk
+        for movie in movies
+        if movie == f"{path.removesuffix('.jpg')}.mov" != f"{path}.mov"
+    }
     needed = {content for content in disk.values() if content in PHOTOS}
     if not named:  # what is out of sight, from its preview
         previews = Previews(place / "library")
         hidden = {content for path, content in before.live.items() if content and not looked_at(path)}
         needed |= {content for content in hidden if previews.has(DIGESTS[content])}
-    return Run(model, named, looked_at, disk, needed - before.vectors.get(model, {}).keys())
+    return Run(model, named, looked_at, disk, pairs, needed - before.vectors.get(model, {}).keys())
 
 
 def check_index(before: Seen, after: Seen, run: Run, report: IndexReport) -> None:
@@ -193,6 +210,9 @@ def check_index(before: Seen, after: Seen, run: Run, report: IndexReport) -> Non
     assert report.gone == sum(content is not None and not before.rows[path][1] for path, content in gone.items())
     assert report.failed == sum(content is None for content in readable.values())
     assert report.encoded == len(run.needed)
+    assert {(photo, movie) for photo, movie in after.pairs if run.looked_at(photo) and readable.get(photo)} == {
+        (photo, movie) for photo, movie in run.pairs if readable[photo]
+    }
     check_vectors(before, after, run, run.needed)
     assert after.contents == before.contents | {content for content in readable.values() if content}
     assert (after.sources, after.current) == (before.sources, before.current)

@@ -60,6 +60,7 @@ class Life(RuleBasedStateMachine):
         (self.place / "photos").mkdir()
         self.clock = 1_600_000_000
         self.there: dict[str, str] = {}
+        self.movies: set[str] = set()
         self.trash: dict[str, str] = {}
         self.away: dict[str, str] = {}
         self.backup: life.Seen | None = None
@@ -149,6 +150,17 @@ class Life(RuleBasedStateMachine):
             (self.place / path.replace("/", "-")).rename(self.room(path))
             self.there[path] = self.trash.pop(path)
 
+    @rule(folder=folders)
+    def movie_comes_or_goes(self, folder: str) -> None:
+        movie = f"{folder}/x.mov"
+        if movie in self.movies:
+            (self.place / movie).unlink()
+            self.movies.remove(movie)
+        elif self.can_write(movie):
+            self.room(movie).write_bytes(b"a movie")
+            self.tick(movie)
+            self.movies.add(movie)
+
     @rule(source=folders, goal=st.sampled_from(["photos/d", "more/e/f", "photos/c", "photos/a/b"]))
     def rename_folder(self, source: str, goal: str) -> None:
         there = (self.place / source).is_dir() and not (self.place / goal).exists()
@@ -156,16 +168,21 @@ class Life(RuleBasedStateMachine):
             (self.place / source).rename(self.room(goal))
             for path in [path for path in self.there if inside(path, source)]:
                 self.there[goal + path[len(source) :]] = self.there.pop(path)
+            inside_it = {movie for movie in self.movies if inside(movie, source)}
+            self.movies = self.movies - inside_it | {goal + movie[len(source) :] for movie in inside_it}
 
     @rule()
     def unplug_or_plug_in(self) -> None:
         if self.away:
             (self.place / "unplugged").rename(self.place / "more")
             self.there |= self.away
+            self.movies |= self.away_movies
             self.away = {}
         elif any(inside(path, "more") for path in self.there):
             (self.place / "more").rename(self.place / "unplugged")
             self.away = {path: self.there.pop(path) for path in [*self.there] if inside(path, "more")}
+            self.away_movies = {movie for movie in self.movies if inside(movie, "more")}
+            self.movies -= self.away_movies
 
     # What is done with the library
 
@@ -195,7 +212,7 @@ class Life(RuleBasedStateMachine):
         named = {folder: exclude} if folder else dict.fromkeys(self.seen.sources, exclude)
         told = {path: self.seen.sources.get(path) if said is None else said for path, said in named.items()}
         before = self.seen._replace(sources=self.seen.sources | told)
-        run = life.foresee(before, self.place, self.there, model or self.seen.current, folder)
+        run = life.foresee(before, self.place, self.there, self.movies, model or self.seen.current, folder)
         encoded = self.encoded["photos"]
         report = self.do(model, crash, "index", str(self.place / folder) if folder else "", exclude)
         after = life.look(self.place)
@@ -243,6 +260,7 @@ class Life(RuleBasedStateMachine):
         pruned = self.seen._replace(
             rows=left,
             contents=kept,
+            pairs=after.pairs,
             vectors={
                 model: {content: key for content, key in ids.items() if content in kept}
                 for model, ids in self.seen.vectors.items()
@@ -354,7 +372,7 @@ class Life(RuleBasedStateMachine):
                 for path in (self.place / root).rglob("*")
                 if path.is_file()
             }
-            assert on_disk == self.there.keys()
+            assert on_disk == self.there.keys() | self.movies
 
     @invariant()
     def what_is_found_is_what_is_known(self) -> None:
@@ -404,6 +422,10 @@ class Life(RuleBasedStateMachine):
         for path, hit in found:
             assert hit.score == pytest.approx(expected[path][1], abs=CLOSE)
             assert expected[path][0] == expected[os.path.relpath(hit.path, self.place)][0]
+        for hit in hits:
+            paths = {os.path.relpath(path, self.place) for path in (hit.path, *hit.also)}
+            beside = sorted(movie for photo, movie in self.seen.pairs if photo in paths)
+            assert [os.path.relpath(path, self.place) for path in hit.companions] == beside
         assert hits == sorted(hits, key=lambda hit: (-hit.score, hit.id))
 
     def check_status(self) -> None:
