@@ -22,6 +22,9 @@ import xxhash
 from PIL import Image
 
 import glimpse
+import indexer.pipeline
+import store.growth
+import store.ivf
 import store.vectors
 from core.settings import Settings
 from core.types import IndexReport, Pixels, Vectors, Walk
@@ -298,14 +301,17 @@ def small_world() -> Iterator[Counter[str]]:
     faiss.omp_set_num_threads(1)  # a dozen vectors are not worth waking anybody
     with (
         patch("encoders.registry.load", lambda name, *_: MODELS[name]()),
-        patch.object(store.vectors, "TAIL", 2),
+        patch.multiple(store.vectors, TAIL=2, FEW=2),
+        patch.multiple(store.growth, LIMIT=18, FEW_NEW=2, MANY_NEW=3, WANTED=0.0),
+        patch.multiple(indexer.pipeline, MANY_NEW=3),
+        patch.object(store.ivf, "PER_LIST", 1),
         patch.object(FakeEncoder, "encode_images", counted),
     ):
         yield encoded
 
 
 def settings(place: Path, model: str | None = None) -> Settings:
-    return Settings(place / "library", place / "cache", model, batch_size=2)
+    return Settings(place / "library", place.parent / "cache", model, batch_size=2)
 
 
 def act(library: glimpse.Library, action: str, *arguments: object) -> object:

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 import glimpse
-from core.errors import LibraryError
+from core.errors import LibraryError, QueryError
 from core.types import Hit, IndexReport
 from store.previews import Previews
 from tests import life
@@ -53,10 +53,11 @@ class Life(RuleBasedStateMachine):
     """Whether a crash is a process of its own that is killed."""
     counts: ClassVar[Counter[str]] = Counter()
     encoded: ClassVar[Counter[str]]
+    base: ClassVar[str]
 
     @initialize()
     def begin(self) -> None:
-        self.place = Path(tempfile.mkdtemp())
+        self.place = Path(tempfile.mkdtemp(dir=self.base))
         (self.place / "photos").mkdir()
         self.clock = 1_600_000_000
         self.there: dict[str, str] = {}
@@ -405,14 +406,27 @@ class Life(RuleBasedStateMachine):
             if content in self.seen.vectors[model]
         }
 
+    @rule(folder=folders, exact=st.booleans())
+    def ask_within_a_folder(self, folder: str, exact: bool) -> None:
+        known = self.expected(self.seen.current, np.array([1, 0, 0], np.float32))
+        below = {path for path in known if inside(path, folder)}
+        if not below:
+            with pytest.raises(QueryError, match="the library knows no photos in"):
+                self.library.search("red", within=self.place / folder)
+        else:
+            contents = {known[path][0] for path in below}
+            hits = self.library.search("red", k=1000, within=self.place / folder, exact=exact)
+            self.compare(hits, {path: row for path, row in known.items() if row[0] in contents})
+            assert self.library.search("red", k=1, within=self.place / folder, exact=exact) == hits[:1]
+
     def check_search(self, library: glimpse.Library, model: str, *asked: str) -> None:
         for text in asked:
             colour = QUERIES[text]
             query = np.array(colour, np.float32) / np.linalg.norm(colour)
             hits = library.search(text, k=1000)
             self.compare(hits, self.expected(model, query))
-            assert library.search(text, k=2) == hits[:2]
-            self.counts["searches"] += 2
+            assert library.search(text, k=2) == library.search(text, k=2, exact=True) == hits[:2]
+            self.counts["searches"] += 3
 
     def compare(self, hits: list[Hit], expected: dict[str, tuple[str, float]]) -> None:
         """Hold hits to what must be found: each path once, each content once, best first."""
@@ -448,7 +462,7 @@ class LifeWithKills(Life):
 def run(machine: type[Life], **options: object) -> None:
     """Run many histories, and say how much happened in them."""
     machine.counts = Counter()
-    with life.small_world() as machine.encoded:
+    with tempfile.TemporaryDirectory() as machine.base, life.small_world() as machine.encoded:
         run_state_machine_as_test(
             machine,
             settings=settings(
