@@ -211,7 +211,7 @@ class _Run:
         """Encode a batch and commit it in one transaction."""
         vectors = self._encode(batch)
         found = [(read, *_outcome(read, plan)) for read in batch]
-        found = [(read, *rest) for read, *rest in found if not plan.missing.turned_up(read.job.known)]
+        found = [one for one in found if not plan.missing.turned_up(one[0].job.known)]
         about = self._about([(read.job, read.metadata) for read, _, _ in found])
         rows = []
         for (read, _, file_id), what in zip(found, about, strict=True):
