@@ -52,6 +52,12 @@ class Engine:
         hits = self._rank(self._compose(query.terms, vectors), k, own, among, exact)
         return hits if within is None else [_seen_from(within, hit) for hit in hits]
 
+    def answers(self, model: str | None) -> bool:
+        """Say whether this is still the model to ask, None for the library's own: somebody may have switched."""
+        space, current = self.encoder.space, self.reader.space()
+        is_current = current is not None and current.name == space.name
+        return (model is not None or is_current) and self.reader.space(space.name, space.revision) is not None
+
     def is_complete(self) -> bool:
         """Say whether this model has all photos: another than the current one may still be filled."""
         current = self.reader.space()

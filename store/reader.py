@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from core.errors import LibraryError, OldLibraryError
 from core.types import Failure, Info, Metadata, Place, SpaceStatus, Status, Vector
-from store.indexfile import FLAT, IVF, find
+from store.indexfile import FLAT, IVF, IndexFile, find
 from store.names import DATABASE, INDEX, NEWEST, REPAIR, VECTOR_DTYPE, check_version, explain, fingerprint
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import WHOLE
@@ -139,6 +139,16 @@ class Reader:
             "SELECT id, vector_id FROM tombstones WHERE space_id = ? AND id > ? ORDER BY id", space.id, after
         )
         return (rows[-1][0] if rows else after), np.array([row[1] for row in rows], np.int64)
+
+    def deaths(self) -> int:
+        """Return how many vectors were ever deleted, whether or not somebody still knows which."""
+        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'tombstones'")
+        return int(rows[0][0]) if rows else 0
+
+    def index_file(self, space: StoredSpace, tier: str) -> IndexFile | None:
+        """Return the index file of a tier that covers most of a space, None where there is none to be trusted."""
+        found = find(self.folder / INDEX, space.id, tier, partial(self.fingerprint, space), self.deaths())
+        return next(found, None)
 
     def within(self, space: StoredSpace, folder: Path) -> Ids:
         """Return the ids, ascending, of the vectors of all photos that lie in a folder or below it."""
@@ -335,8 +345,7 @@ class Reader:
 
     def _index_of(self, space: StoredSpace) -> dict[str, Any]:
         """Return which index files answer for a space, and what was measured of them."""
-        stamp = partial(self.fingerprint, space)
-        flat, ivf = (next(find(self.folder / INDEX, space.id, tier, stamp), None) for tier in (FLAT, IVF))
+        flat, ivf = (self.index_file(space, tier) for tier in (FLAT, IVF))
         if flat is None:
             return {"tier": "none", "covers": 0}
         covers = {"covers": self.count(space) - self.count(space, after=flat.last)}
