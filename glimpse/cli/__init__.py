@@ -58,6 +58,9 @@ def run() -> int:
         code = cli.main(prog_name="glimpse", standalone_mode=False)
         return code if isinstance(code, int) else DONE
     except click.ClickException as error:
+        from glimpse.render import plain
+
+        error.message = plain(error.message)  # a file may be called like an option, and `glimpse tag *` names it
         error.show()
         return FAILED
     except GlimpseError as error:
