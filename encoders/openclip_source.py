@@ -4,6 +4,7 @@ Three ways to name one: a preset, `open_clip:MODEL/TAG` (weights in the Hugging 
 (a folder in the hub's own layout). Each gives a Source; nothing is ever downloaded.
 """
 
+import contextlib
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ LOCAL, TAGGED = "local-dir:", "open_clip:"
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 """Names of weight files, in open_clip's order."""
-ENCODER_CONFIG = "config.json"
+ENCODER_CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def _local(folder: Path, cache: Path) -> Source:
         settings = json.loads(path.read_text(encoding="utf-8"))
         config, preprocess = settings["model_cfg"], settings["preprocess_cfg"]
         text = config["text_cfg"]
+        if not all(isinstance(part, dict) for part in (text, config["vision_cfg"], preprocess)):
+            raise TypeError("a part is no table")
     except OSError as error:
         raise ModelError(f"{folder} is no open_clip model: it has no {CONFIG}; name a folder that has") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -117,9 +120,16 @@ def _source(
 ) -> Source:
     """Add the hashes, and the configuration of a text tower from transformers."""
     notes = cache / "hashes"
+    if ":" in (tower := str(config["vision_cfg"].get("timm_model_name"))):
+        raise ModelError(
+            f"{name} has its photo tower elsewhere ({tower}), where nothing is looked up; use another model"
+        )
     if tokenizer and not (tokenizer / TOKENIZER).is_file():
         raise ModelError(f"{tokenizer} has no {TOKENIZER}; copy the tokenizer's files from the model's page")
     text_model = config["text_cfg"].get("hf_model_name")
+    text_folder = _text_model(text_model, tokenizer, name) if text_model else None
+    for folder in filter(None, (tokenizer, text_folder)):
+        _check_no_code(folder)
     return Source(
         name=name,
         config=config,
@@ -128,8 +138,20 @@ def _source(
         weights_hash=digest(weights, notes),
         tokenizer=str(tokenizer or ""),
         tokenizer_hash=digest(tokenizer / TOKENIZER, notes) if tokenizer else "",
-        text_model=str(_text_model(text_model, tokenizer, name)) if text_model else "",
+        text_model=str(text_folder or ""),
     )
+
+
+def _check_no_code(folder: Path) -> None:
+    """Raise ModelError where a configuration names code of its own, which transformers would offer to run."""
+    for path in (folder / ENCODER_CONFIG, folder / TOKENIZER_CONFIG):
+        with contextlib.suppress(
+            OSError, ValueError, TypeError
+        ):  # not there; or no table, which the exporter will say
+            if "auto_map" in json.loads(path.read_text(encoding="utf-8")):
+                raise ModelError(
+                    f"{path} asks for code of its own to be run (auto_map), and none is; use another model"
+                )
 
 
 def _text_model(repo: str, beside: Path | None, name: str) -> Path:
