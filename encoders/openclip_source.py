@@ -4,7 +4,6 @@ Three ways to name one: a preset, `open_clip:MODEL/TAG` (weights in the Hugging 
 (a folder in the hub's own layout). Each gives a Source; nothing is ever downloaded.
 """
 
-import contextlib
 import hashlib
 import json
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from core.errors import ModelError
 from core.types import ProgressCallback
-from encoders.hub import cached, digest
+from encoders.hub import cached, digest, refuse_code
 from encoders.openclip_words import TOKENIZER
 from encoders.runtime import ensure_export
 
@@ -24,7 +23,7 @@ LOCAL, TAGGED = "local-dir:", "open_clip:"
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 """Names of weight files, in open_clip's order."""
-ENCODER_CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
+ENCODER_CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def _source(
     text_model = config["text_cfg"].get("hf_model_name")
     text_folder = _text_model(text_model, tokenizer, name) if text_model else None
     for folder in filter(None, (tokenizer, text_folder)):
-        _check_no_code(folder)
+        refuse_code(folder)
     return Source(
         name=name,
         config=config,
@@ -140,18 +139,6 @@ def _source(
         tokenizer_hash=digest(tokenizer / TOKENIZER, notes) if tokenizer else "",
         text_model=str(text_folder or ""),
     )
-
-
-def _check_no_code(folder: Path) -> None:
-    """Raise ModelError where a configuration names code of its own, which transformers would offer to run."""
-    for path in (folder / ENCODER_CONFIG, folder / TOKENIZER_CONFIG):
-        with contextlib.suppress(
-            OSError, ValueError, TypeError
-        ):  # not there; or no table, which the exporter will say
-            if "auto_map" in json.loads(path.read_text(encoding="utf-8")):
-                raise ModelError(
-                    f"{path} asks for code of its own to be run (auto_map), and none is; use another model"
-                )
 
 
 def _text_model(repo: str, beside: Path | None, name: str) -> Path:

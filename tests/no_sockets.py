@@ -1,8 +1,8 @@
 """Run a command none of whose processes may open a socket, but for local ones: `python no_sockets.py COMMAND...`
 
-The kernel stands guard: a seccomp filter, which every descendant inherits and none can lift, holds each call that would
-make a socket of another family than AF_UNIX, and tells us. We name the caller on stderr and kill it. Exit code: that of
-the command, or CAUGHT where any of its processes asked for a socket, whatever became of that process and its parents.
+The kernel stands guard: a seccomp filter, which every descendant inherits and none can lift, holds each call that
+would make a socket of another family than AF_UNIX, and tells us. We name the caller on stderr and kill it. Exit code:
+that of the command, or CAUGHT where any of its processes asked for a socket, whatever became of it and its parents.
 
 Without a socket there is nothing to connect, bind or send with, so those calls need no guard. Not covered: what other
 programs do that are asked through a local socket.
