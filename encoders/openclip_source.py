@@ -119,6 +119,8 @@ def _source(
 ) -> Source:
     """Add the hashes, and the configuration of a text tower from transformers."""
     notes = cache / "hashes"
+    if name != name.encode(errors="replace").decode():
+        raise ModelError(f"{name} has bytes in its name that are not UTF-8; rename the folder")
     if ":" in (tower := str(config["vision_cfg"].get("timm_model_name"))):
         raise ModelError(
             f"{name} has its photo tower elsewhere ({tower}), where nothing is looked up; use another model"

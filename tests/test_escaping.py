@@ -20,12 +20,15 @@ from PIL import Image
 
 import glimpse
 import glimpse.cli
-from core.errors import MediaError
+from core.errors import MediaError, ModelError
 from core.settings import Settings
 from core.types import Hit, SpaceStatus
+from encoders.openclip_source import CONFIG, WEIGHTS
+from encoders.registry import load
 from glimpse import render
 from glimpse.sheet import page
 from tests.test_terminal import XTERM, in_terminal
+from tests.tiny_models import FAMILIES
 
 NASTY: dict[str, bytes] = {
     "quotes": b'it\'s "quoted" `so`',
@@ -64,6 +67,8 @@ NASTY: dict[str, bytes] = {
     "emoji and combining": "👩\u200d👧 e\u0301".encode(),
 }
 """All but NUL, which no name and no argument can hold. A slash in it becomes a backslash in a name."""
+if sys.platform == "darwin":  # where names are UTF-8
+    NASTY = {name: value for name, value in NASTY.items() if value.decode(errors="replace").encode() == value}
 WORDS = {name: os.fsdecode(value) for name, value in NASTY.items()}
 
 
@@ -320,10 +325,21 @@ def test_what_was_typed_comes_back_printable(
         done = command(*(part.replace("{}", text) for part in MISTAKES[mistake]))
         assert done.code in (0, 1, 2)
         if done.code == 2:
-            assert done.out == b""
+            assert done.out == b"" or mistake.startswith("a page")  # whose hits are there by then
             assert done.err.count("\n") <= 4  # click adds how the command is used
         else:
             assert_printable(done.out)
+
+
+def test_a_model_in_a_folder_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    """Its name could not be kept in the library; that is said before it is prepared for half a minute."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    config, preprocess = FAMILIES["vit"]
+    (folder / CONFIG).write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}))
+    (folder / WEIGHTS[0]).touch()
+    with pytest.raises(ModelError, match="has bytes in its name that are not UTF-8; rename the folder"):
+        load(f"local-dir:{folder}", tmp_path)
 
 
 def test_a_file_called_like_an_option_is_no_way_to_the_terminal(command: Command) -> None:
@@ -355,7 +371,7 @@ def test_captions_below_pictures_are_printable(standing: Standing, monkeypatch: 
     assert (seen.code, seen.stderr) == (0, "")
     ours = r"\x1b\[(0|1|3|38;2;[\d;]+|48;2;[\d;]+)(;38;2;[\d;]+|;48;2;[\d;]+)*m"
     assert_printable(re.sub(ours, "", seen.screen).replace("\r\n", "\n"))
-    for text in (r"\x1b[31mred", "[red]a[", r"\u202e", r"caf\xe9"):
+    for text in (r"\x1b[31mred", "[red]a[", r"\u202e"):
         assert text in seen.screen
 
 
@@ -426,7 +442,7 @@ def assert_sound(text: str, query: str, hits: list[Hit], pictures: bool = True) 
         shown = [held for tag, held in found.elements if tag == "img"]
         assert [held["alt"] for held in shown] == [render.plain(hit.path.name) for hit in hits]
         assert all(re.fullmatch(r"data:image/webp;base64,[\w+/=]+", held["src"] or "") for held in shown)
-    assert "".join(found.texts.get("h2", [])) == (render.plain(query) if query.strip() else "")
+    assert "".join(found.texts.get("h2", [])).strip(" ") == render.plain(query).strip(" ")
     assert_printable(text)
 
 
