@@ -1,6 +1,7 @@
 """Find model files in this machine's Hugging Face cache; only `download` opens a connection."""
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
@@ -56,6 +57,19 @@ def digest(path: Path, notes: Path) -> str:
     except OSError:  # a read-only cache: hashed anew next time
         pass
     return found
+
+
+def refuse_code(folder: Path) -> None:
+    """Raise ModelError where a configuration names code of its own, which transformers would offer to run."""
+    for path in sorted(folder.glob("*.json")):
+        if path.name == "tokenizer.json":  # data alone, and megabytes of it
+            continue
+        try:
+            said = json.dumps(json.loads(path.read_text(encoding="utf-8")))  # anew, since "a" may be written \u0061
+        except (OSError, ValueError):  # its reader will say
+            continue
+        if '"auto_map"' in said:
+            raise ModelError(f"{path} asks for code of its own to be run (auto_map), and none is; use another model")
 
 
 def folder() -> Path:

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.errors import ModelError
 from core.types import Fit, ImageInput, Pixels, Progress, ProgressCallback, Space, Vectors
-from encoders.hub import cached, digest
+from encoders.hub import cached, digest, refuse_code
 
 if TYPE_CHECKING:
     from encoders.registry import Preset
@@ -122,6 +122,7 @@ def load(cache: Path, progress: ProgressCallback | None, preset: "Preset") -> Om
     for file in files:
         if not file.is_file():
             raise ModelError(f"{file.parent} lacks {file.name}; {_remedy(preset, weights.parent)}")
+    refuse_code(weights.parent)
     if progress:
         progress(Progress(f"{preset.name} runs in torch, which takes seconds to start"))
     parts = (RECIPE, QUERY_PROMPT, MAX_TOKENS, [digest(file, cache / "hashes") for file in files])
@@ -160,7 +161,9 @@ def load_model(folder: Path, dtype: Any) -> tuple[Any, Any]:
     )
     if found["missing_keys"]:
         raise ValueError(f"the weights lack {min(found['missing_keys'])}")
-    processor = transformers.EmbeddingGemma2Processor.from_pretrained(folder, local_files_only=True)
+    processor = transformers.EmbeddingGemma2Processor.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
     return processor, model.eval()
 
 

@@ -190,6 +190,7 @@ def load_tokenizer(source: Source) -> Any:
     text = source.config["text_cfg"]
     options = {"context_length": text.get("context_length", 77), **(text.get("tokenizer_kwargs") or {})}
     if source.tokenizer:
+        options["trust_remote_code"] = False  # whatever tokenizer_kwargs said
         return HFTokenizer(source.tokenizer, tokenizer_mode=text.get("tokenizer_mode"), **options)
     return SimpleTokenizer(**options)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from core.errors import ModelError
 from core.types import ProgressCallback
-from encoders.hub import cached, digest
+from encoders.hub import cached, digest, refuse_code
 from encoders.openclip_words import TOKENIZER
 from encoders.runtime import ensure_export
 
@@ -74,6 +74,8 @@ def _local(folder: Path, cache: Path) -> Source:
         settings = json.loads(path.read_text(encoding="utf-8"))
         config, preprocess = settings["model_cfg"], settings["preprocess_cfg"]
         text = config["text_cfg"]
+        if not all(isinstance(part, dict) for part in (text, config["vision_cfg"], preprocess)):
+            raise TypeError("a part is no table")
     except OSError as error:
         raise ModelError(f"{folder} is no open_clip model: it has no {CONFIG}; name a folder that has") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -117,9 +119,18 @@ def _source(
 ) -> Source:
     """Add the hashes, and the configuration of a text tower from transformers."""
     notes = cache / "hashes"
+    if name != name.encode(errors="replace").decode():
+        raise ModelError(f"{name} has bytes in its name that are not UTF-8; rename the folder")
+    if ":" in (tower := str(config["vision_cfg"].get("timm_model_name"))):
+        raise ModelError(
+            f"{name} has its photo tower elsewhere ({tower}), where nothing is looked up; use another model"
+        )
     if tokenizer and not (tokenizer / TOKENIZER).is_file():
         raise ModelError(f"{tokenizer} has no {TOKENIZER}; copy the tokenizer's files from the model's page")
     text_model = config["text_cfg"].get("hf_model_name")
+    text_folder = _text_model(text_model, tokenizer, name) if text_model else None
+    for folder in filter(None, (tokenizer, text_folder)):
+        refuse_code(folder)
     return Source(
         name=name,
         config=config,
@@ -128,7 +139,7 @@ def _source(
         weights_hash=digest(weights, notes),
         tokenizer=str(tokenizer or ""),
         tokenizer_hash=digest(tokenizer / TOKENIZER, notes) if tokenizer else "",
-        text_model=str(_text_model(text_model, tokenizer, name)) if text_model else "",
+        text_model=str(text_folder or ""),
     )
 
 

@@ -24,7 +24,8 @@ from core.types import Progress, ProgressCallback
 MANIFEST = "manifest.json"
 T = TypeVar("T")
 _CHILD = """
-import importlib, sys
+import importlib, os, sys
+os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.insert(0, sys.argv[1])
 importlib.import_module(sys.argv[2]).export(*sys.argv[3:])
 """
@@ -169,10 +170,12 @@ def _made(exporter: str, folder: Path, arguments: Sequence[str]) -> Export:
         root = Path(__file__).resolve().parent.parent
         # -P: a folder the user stands in must not shadow our modules.
         command = [sys.executable, "-P", "-c", _CHILD, str(root), exporter, str(target), *arguments]
+        # Nobody is asked anything: transformers would, whether to run a model's own code, and `yes |` would answer.
         # A session of its own: a Ctrl-C is ours to handle, and ends the child when it ends us.
         child = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False, start_new_session=True
-        )
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+            start_new_session=True,
+        )  # fmt: skip
         if child.returncode != 0:
             last = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
             raise ModelError(f"the model could not be prepared in {folder.parent}: {last.removeprefix(_OURS)}")

@@ -9,11 +9,18 @@ from core.settings import Settings
 
 LIBRARY_VARIABLE = "GLIMPSE_LIBRARY"
 CACHE_VARIABLE = "GLIMPSE_CACHE"
+OFFLINE_VARIABLES = ("GLIMPSE_OFFLINE", "HF_HUB_OFFLINE")
+_UNSET = ("", "0", "false", "no", "off")
 
 
 def data_folder() -> Path:
     """Return the folder for libraries in the user's data directory."""
     return Path(platformdirs.user_data_dir("glimpse", appauthor=False))
+
+
+def offline() -> str:
+    """Return the name of the variable that forbids the network, "" where none does."""
+    return next((name for name in OFFLINE_VARIABLES if os.environ.get(name, "").lower() not in _UNSET), "")
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:

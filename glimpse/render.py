@@ -24,7 +24,7 @@ LINE_SECONDS = 10.0
 
 
 def emit(text: str, end: str = "\n") -> None:
-    """Write a result to stdout; names that are not UTF-8 come out as the bytes they are.
+    """Write a result for programs to stdout, as it is; names that are not UTF-8 come out as the bytes they are.
 
     Ends the program, without complaint, when the reader (head, less) has seen enough.
     """
@@ -40,20 +40,41 @@ def emit(text: str, end: str = "\n") -> None:
         raise GlimpseError(f"the results cannot be written to stdout: {why.lower()}") from error
 
 
+def emit_json(value: dict[str, Any]) -> None:
+    """Write a result for programs to stdout, as one line of JSON in ASCII."""
+    emit(json.dumps(value).replace("\x7f", "\\u007f"))  # the one control character that dumps lets through
+
+
+def emit_path(path: Path, end: str = "\n") -> None:
+    """Write a path to stdout: as it is for programs, and printable for a terminal, as `ls` does."""
+    emit(printable(path) if sys.stdout is not None and sys.stdout.isatty() else str(path), end)
+
+
+def say(text: str) -> None:
+    """Write a result for people to stdout; of what could play with the terminal, only line breaks are let through."""
+    emit("\n".join(map(plain, text.split("\n"))))
+
+
 def note(text: str) -> None:
     """Tell something on stderr, if anybody still listens there."""
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:  # print would turn to stdout
-            print(_plain(text).encode("utf-8", "backslashreplace").decode(), file=sys.stderr, flush=True)
+            print(plain(text), file=sys.stderr, flush=True)
 
 
 def printable(path: Path) -> str:
-    """Return a path for people: control characters are spelt out, so that a name cannot play with the terminal."""
-    return _plain(str(path))
+    """Return a path for people."""
+    return plain(str(path))
 
 
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() or 0xDC80 <= ord(c) <= 0xDCFF else repr(c)[1:-1] for c in text)
+def plain(text: str) -> str:
+    """Spell out what is not printable: controls, marks that turn the direction of writing, bytes outside UTF-8."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _spelt(c) for c in text)
+
+
+def _spelt(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else repr(character)[1:-1]
 
 
 def hit_line(hit: Hit) -> str:
@@ -63,11 +84,10 @@ def hit_line(hit: Hit) -> str:
     return f"{hit.score:6.3f}  {printable(hit.path)}{more}{beside}"
 
 
-def hit_json(hit: Hit) -> str:
-    """Return one JSON object; the schema is in README.md. Bytes that are not UTF-8 become \\udcXX (PEP 383)."""
-    row = {"path": str(hit.path), "score": round(hit.score, 6), "kind": hit.kind, "id": hit.id}
-    row |= {"also": [str(path) for path in hit.also], "companions": [str(path) for path in hit.companions]}
-    return json.dumps(row)
+def hit_dict(hit: Hit) -> dict[str, Any]:
+    """Return a hit as plain values; the schema is in README.md. Bytes that are not UTF-8 become \\udcXX (PEP 383)."""
+    row: dict[str, Any] = {"path": str(hit.path), "score": round(hit.score, 6), "kind": hit.kind, "id": hit.id}
+    return row | {"also": [str(path) for path in hit.also], "companions": [str(path) for path in hit.companions]}
 
 
 def tags_line(file: Path, tags: list[Tag]) -> str:
@@ -147,7 +167,7 @@ def info_text(info: Info) -> str:
         ("motion", said.motion and "a short video lies in the file"),
         ("models", ", ".join(info.models)),
     ]
-    return "\n".join(f"{name:11} {_plain(str(value))}" for name, value in rows if value)
+    return "\n".join(f"{name:11} {plain(str(value))}" for name, value in rows if value)
 
 
 def _offset(minutes: int | None) -> str:
@@ -233,7 +253,7 @@ def _current_first(spaces: tuple[SpaceStatus, ...]) -> list[SpaceStatus]:
 
 def _space_text(space: SpaceStatus) -> str:
     """Return what a library has of one model in one line."""
-    parts = [f"{space.model}: {space.vectors:,} vectors"]
+    parts = [f"{plain(space.model)}: {space.vectors:,} vectors"]
     if space.from_previews:
         parts.append(f"{space.from_previews:,} from previews")
     if space.missing:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from core.errors import GlimpseError, MediaError
 from core.types import Hit
-from glimpse.render import note, printable
+from glimpse.render import note, plain, printable
 
 PictureOf = Callable[[Hit], bytes]
 """Returns a small picture of a hit, WebP; raises MediaError."""
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>{title} - Glimpse</title>
 <style>
 :root {{ color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif; }}
@@ -58,30 +59,27 @@ def show_sheet(
 
 def page(results: Sequence[tuple[str, Sequence[Hit]]], picture_of: PictureOf) -> str:
     """Return the page; it needs no other file."""
-    title = html.escape(", ".join(query for query, _ in results))
-    return _PAGE.format(
-        title=_clean(title), sections="\n".join(_section(query, hits, picture_of) for query, hits in results)
-    )
+    title = _text(", ".join(query for query, _ in results))
+    return _PAGE.format(title=title, sections="\n".join(_section(*result, picture_of) for result in results))
 
 
 def _section(query: str, hits: Sequence[Hit], picture_of: PictureOf) -> str:
     figures = "".join(_figure(hit, picture_of) for hit in hits) or '<p class="none">nothing found</p>'
-    return f'<h2>{_clean(html.escape(query))}</h2><div class="hits">{figures}</div>'
+    return f'<h2>{_text(query)}</h2><div class="hits">{figures}</div>'
 
 
 def _figure(hit: Hit, picture_of: PictureOf) -> str:
-    name = _clean(html.escape(printable(hit.path)))
-    short = _clean(html.escape(printable(Path(hit.path.name))))
+    name, short = _text(str(hit.path)), _text(hit.path.name)
     try:
         picture = base64.b64encode(picture_of(hit)).decode()
         shown = f'<img alt="{short}" src="data:image/webp;base64,{picture}">'
     except MediaError as error:
-        shown = f'<span class="none">{html.escape(str(error))}</span>'
+        shown = f'<span class="none">{_text(str(error))}</span>'
     return (
         f'<figure title="{name}"><div>{shown}</div><figcaption><b>{hit.score:.3f}</b> {short}</figcaption></figure>'
     )
 
 
-def _clean(text: str) -> str:
-    """Replace what UTF-8 cannot say."""
-    return text.encode("utf-8", "replace").decode()
+def _text(text: str) -> str:
+    """Return a text as it may stand between tags and in attributes, printable."""
+    return html.escape(plain(text))

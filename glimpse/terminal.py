@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import MediaError
 from core.types import Hit
-from glimpse.render import emit, printable
+from glimpse.render import emit, plain, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -108,7 +108,7 @@ class _Easel:
         try:
             picture = self._picture(io.BytesIO(self._picture_of(hit)), width="auto", height="auto")
         except MediaError as error:
-            return Group(Text(f"no picture: {error}", style="italic"), caption)
+            return Group(Text(f"no picture: {plain(str(error))}", style="italic"), caption)
         except OSError:  # a stored preview that begins well and does not go on
             return Group(Text("no picture: its preview is damaged", style="italic"), caption)
         return Group(_Framed(picture, self._box), caption)

@@ -297,7 +297,8 @@ class Writer:
 
     def _newest(self, db: Connection, model: str) -> int:
         """Return the id of a model's newest space; raises LibraryError with the names of those that there are."""
-        found = db.execute(select(spaces.c.id).where(spaces.c.name == model).order_by(spaces.c.id.desc())).scalar()
+        name = model.encode(errors="replace").decode()  # a command line may hold other bytes, no name does
+        found = db.execute(select(spaces.c.id).where(spaces.c.name == name).order_by(spaces.c.id.desc())).scalar()
         if found is None:
             there = ", ".join(sorted(set(db.execute(select(spaces.c.name)).scalars()))) or "none"
             raise LibraryError(

@@ -58,6 +58,10 @@ def run() -> int:
         code = cli.main(prog_name="glimpse", standalone_mode=False)
         return code if isinstance(code, int) else DONE
     except click.ClickException as error:
+        from glimpse.render import plain
+
+        # A file may be called like an option, and `glimpse tag *` names it.
+        error.message = plain(error.message)  # type: ignore[misc]
         error.show()
         return FAILED
     except GlimpseError as error:

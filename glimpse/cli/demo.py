@@ -37,14 +37,14 @@ def demo(sheet: Path | None, open_: bool, library: Path | None) -> None:
     photos = data_path("demo")
     with Library(settings(folder, "builtin"), note_stage) as opened, render.ProgressBar() as bar:
         report = opened.index([photos], progress=bar)
-        render.emit(f"$ glimpse index {photos}\n{render.summary(report)}")
+        render.say(f"$ glimpse index {photos}\n{render.summary(report)}")
         results = [(query, opened.search(query, 3)) for query in SEARCHES]
         for query, hits in results:
-            render.emit(f"\n$ glimpse search '{query}' -k 3")
+            render.say(f"\n$ glimpse search '{query}' -k 3")
             for hit in hits:
-                render.emit(render.hit_line(hit))
+                render.say(render.hit_line(hit))
         tags = opened.suggest_tags(photos / TAGGED)
-        render.emit(f"\n$ glimpse tag {photos / TAGGED}\n{render.tags_line(photos / TAGGED, tags)}")
-        render.emit("")
+        render.say(f"\n$ glimpse tag {photos / TAGGED}\n{render.tags_line(photos / TAGGED, tags)}")
+        render.say("")
         show_sheet(results, opened.preview, sheet or folder / "demo.html", open_)
-    render.emit("Now your own: glimpse index ~/Pictures && glimpse search 'a dog'")
+    render.say("Now your own: glimpse index ~/Pictures && glimpse search 'a dog'")

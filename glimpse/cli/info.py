@@ -1,6 +1,5 @@
 """`glimpse info`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -36,7 +35,7 @@ def info(files: tuple[Path, ...], json_: bool, library: Path | None) -> int:
                 code = 2
                 continue
             if json_:
-                render.emit(json.dumps(render.info_dict(found)))
+                render.emit_json(render.info_dict(found))
             else:
-                render.emit(("\n" if number else "") + render.info_text(found))
+                render.say(("\n" if number else "") + render.info_text(found))
     return code

@@ -1,13 +1,12 @@
 """`glimpse models`."""
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from glimpse.cli.options import json_option, library_option
-from glimpse.defaults import settings
+from glimpse.defaults import offline, settings
 
 
 @click.group(invoke_without_command=True)
@@ -37,11 +36,11 @@ def models(context: click.Context, json_: bool) -> None:
                 "default": preset.name == standard,
                 "what": preset.what,
             }
-            render.emit(json.dumps({**row, "licence": preset.licence, "megabytes": preset.megabytes}))
+            render.emit_json({**row, "licence": preset.licence, "megabytes": preset.megabytes})
             continue
         state = "ready" if preset.ready else f"not downloaded (glimpse models get {preset.name})"
         state += ", the default" if preset.name == standard else ""
-        render.emit(f"{preset.name:8} {preset.what}\n         {state}; {preset.licence}; {preset.megabytes:,} MB")
+        render.say(f"{preset.name:8} {preset.what}\n         {state}; {preset.licence}; {preset.megabytes:,} MB")
     if not json_:
         render.note(f"--model takes any other model of open_clip as well: {' or '.join(OPEN_FORMS)}")
 
@@ -66,6 +65,8 @@ def get(name: str) -> None:
     if chosen.ready:
         render.note(f"{name} is here already")
         return
+    if variable := offline():
+        raise ModelError(f"'{name}' is not downloaded, since {variable} is set; unset it and run the command again")
     render.note(f"{name}: licence {chosen.licence}, from https://huggingface.co/{chosen.repo}")
     place = hub.download(
         chosen.repo,
@@ -73,7 +74,7 @@ def get(name: str) -> None:
         lambda size: render.note(f"{name}: {size / 1e6:,.0f} MB to {hub.folder()}"),
         bars=sys.stderr is not None and sys.stderr.isatty(),
     )
-    render.emit(str(place))
+    render.emit_path(place)
 
 
 @models.command()
@@ -92,7 +93,7 @@ def use(name: str, anyway: bool, library: Path | None) -> None:
 
     with Library(settings(library)) as opened:
         opened.use_model(name, anyway)
-    render.emit(f"'{name}' answers from now on")
+    render.say(f"'{render.plain(name)}' answers from now on")
 
 
 @models.command()
@@ -110,4 +111,4 @@ def drop(name: str, library: Path | None) -> None:
 
     with Library(settings(library)) as opened:
         count = opened.drop_model(name)
-    render.emit(f"{count:,} vectors of '{name}' forgotten")
+    render.say(f"{count:,} vectors of '{render.plain(name)}' forgotten")

@@ -22,4 +22,4 @@ def prune(library: Path | None) -> None:
 
     with Library(settings(library)) as opened:
         count = opened.prune()
-    render.emit(f"{count:,} gone files forgotten")
+    render.say(f"{count:,} gone files forgotten")

@@ -1,6 +1,5 @@
 """One index run, and many: what `glimpse index` does once, and with --watch again and again."""
 
-import json
 import os
 import signal
 from collections.abc import Sequence
@@ -79,7 +78,10 @@ class Runs:
         first, self._last = self._last is None, report
         if first or any(getattr(report, name) for name in NEWS):
             render.index_report(report)
-            render.emit(json.dumps(report.as_dict()) if self.json_ else render.summary(report))
+            if self.json_:
+                render.emit_json(report.as_dict())
+            else:
+                render.say(render.summary(report))
         else:
             for text in report.notes:
                 self._tell(f"note: {text}")

@@ -73,11 +73,11 @@ def show(
     drawn = preview and _draw(library, hits, for_programs=json_ or paths or null)
     for hit in () if drawn else hits:
         if json_:
-            render.emit(render.hit_json(hit))
+            render.emit_json(render.hit_dict(hit))
         elif paths or null:
-            render.emit(str(hit.path), end="\0" if null else "\n")
+            render.emit_path(hit.path, end="\0" if null else "\n")
         else:
-            render.emit(render.hit_line(hit))
+            render.say(render.hit_line(hit))
     if sheet is not None or open_:
         from glimpse.sheet import show_sheet
 

@@ -1,6 +1,5 @@
 """`glimpse status`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -31,9 +30,9 @@ def status(errors: bool, json_: bool, library: Path | None) -> None:
         shown = render.status_dict(found)
         if errors:
             shown["errors"] = [{"path": str(f.path), "reason": f.reason} for f in failures]
-        render.emit(json.dumps(shown))
+        render.emit_json(shown)
     elif errors:
         for failure in failures:
-            render.emit(f"{render.printable(failure.path)}: {failure.reason}")
+            render.say(f"{render.printable(failure.path)}: {render.plain(failure.reason)}")
     else:
-        render.emit(render.status_text(found))
+        render.say(render.status_text(found))

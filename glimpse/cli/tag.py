@@ -1,6 +1,5 @@
 """`glimpse tag`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -40,7 +39,7 @@ def tag(files: tuple[Path, ...], count: int, json_: bool, library: Path | None, 
                 continue
             if json_:
                 found = [{"tag": t.name, "score": round(t.score, 4), "group": t.group} for t in tags]
-                render.emit(json.dumps({"path": str(file), "tags": found}))
+                render.emit_json({"path": str(file), "tags": found})
             else:
-                render.emit(render.tags_line(file, tags))
+                render.say(render.tags_line(file, tags))
     return code
