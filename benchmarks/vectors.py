@@ -77,7 +77,7 @@ class Isotropic(Generator):
 class Smooth(Generator):
     """One gaussian with a decaying spectrum and a common mean."""
 
-    label = f"smooth: one gaussian, effective dimension {EFFECTIVE:g}, in a cone"
+    label = "smooth: one gaussian with a decaying spectrum, in a cone"
 
     def __init__(self) -> None:
         rng = np.random.default_rng(_SHAPE)
@@ -211,8 +211,9 @@ def main() -> None:
     if options.command == "builtin":
         encode(options.pictures, options.count, options.out)
     else:
-        for kind in KINDS if options.real else set(KINDS) - {"builtin"}:
-            describe(kind, options.real)
+        for kind in KINDS:
+            if kind != "builtin" or options.real:
+                describe(kind, options.real)
 
 
 if __name__ == "__main__":

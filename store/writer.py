@@ -41,6 +41,8 @@ from store.schema import (
 from store.versions import migrate
 
 PAGE_SIZE = 16384
+CACHE = 64 << 10
+"""KiB of pages kept: digests come in no order, so that each batch needs all of their index (30 MB for a million)."""
 
 
 class Writer:
@@ -397,6 +399,7 @@ def _engine(database: Path) -> Engine:
         connection.isolation_level = None  # the driver's own BEGIN would come too late for CREATE TABLE
         for pragma in (
             f"page_size = {PAGE_SIZE}",
+            f"cache_size = -{CACHE}",
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
