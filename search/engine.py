@@ -19,6 +19,8 @@ from store.vectors import VectorIndex
 OVERFETCH = 4
 FETCH_AT_LEAST = 40
 """Candidates fetched for k hits: some share a content, some are gone, and fp16 ranks a few anew."""
+NAMED_BESIDE = 8
+"""Candidates that are named beside the k best, in case some are gone or share a content: naming takes longest."""
 
 
 @dataclass
@@ -100,7 +102,9 @@ class Engine:
             candidates = self.index.search(target.vector, fetch, among, exact)
             ids, stored = self.reader.vectors_by_id(self.index.space, candidates)
             scores = target.scores(stored.astype(np.float32))
-            hits = self._hits(ids, scores, own)
+            hits = self._hits(*_best(ids, scores, k + NAMED_BESIDE), own)
+            if len(hits) < k:
+                hits = self._hits(ids, scores, own)
             if len(hits) >= k or len(candidates) < fetch:  # enough, or no more
                 return hits[:k]
             fetch *= 4
@@ -119,6 +123,14 @@ class Engine:
                     first, score, asset.kind, asset.content_id, tuple(also), asset.companions
                 )
         return sorted(best.values(), key=lambda hit: (-hit.score, hit.id))
+
+
+def _best(ids: Ids, scores: Vector, count: int) -> tuple[Ids, Vector]:
+    """Return the `count` best, and whatever scores as much as the last of them."""
+    if len(ids) <= count:
+        return ids, scores
+    best = scores >= np.partition(scores, -count)[-count]
+    return ids[best], scores[best]
 
 
 def _seen_from(folder: Path, hit: Hit) -> Hit:
