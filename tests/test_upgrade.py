@@ -23,12 +23,10 @@ from tests.test_file_life import counts
 VECTORS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "white": (0.57735, 0.57735, 0.57735)}
 
 
-@pytest.fixture
-def old(tmp_path: Path, photos: Path) -> Path:
-    """A library of schema 0001 with the four photos, as version 0.1.0 wrote it, and a HEIC that it could not read."""
+def fill_old(place: Path, photos: Path) -> None:
+    """Make a library of schema 0001 with the four photos, as version 0.1.0 wrote it, and a HEIC it could not read."""
     import numpy as np
 
-    place = tmp_path / "library"
     place.mkdir()
     engine = sa.create_engine(f"sqlite:///{place / 'library.db'}")
     config = Config()
@@ -57,7 +55,13 @@ def old(tmp_path: Path, photos: Path) -> Path:
         failed = (5, b"later.heic", *stat, "HEIC photos are not supported yet")
         db.execute("INSERT INTO files VALUES (?, 1, ?, NULL, ?, ?, ?, ?, 0, ?, 0)", failed)
         db.commit()
-    return place
+
+
+@pytest.fixture
+def old(tmp_path: Path, photos: Path) -> Path:
+    """A library of schema 0001."""
+    fill_old(tmp_path / "library", photos)
+    return tmp_path / "library"
 
 
 @pytest.fixture

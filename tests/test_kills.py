@@ -1,0 +1,185 @@
+"""kill -9 at every named step of every run that writes: what was committed answers, and the next run ends as ever."""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from media import isolated
+from tests import scenes
+from tests.killing import AFTER, BEFORE, HALF, Kill, Killer, outliving
+from tests.plain_user import InThread
+from tests.scenes import Scene, check_after, scratch
+
+
+class Step(NamedTuple):
+    """A step of a run: its name, the scene, and the n-th call of a function before or after which to kill."""
+
+    name: str
+    scene: str
+    function: str
+    call: int = 1
+    when: str = AFTER
+
+
+COMMIT = "sqlalchemy.engine.default.DefaultDialect.do_commit"
+STEPS = [
+    Step("the library's lock is taken", "new", "store.writer._engine", when=BEFORE),
+    Step("a table is made", "new", "alembic.ddl.impl.DefaultImpl.create_table", 6),
+    Step("the schema is made, not committed", "new", COMMIT, when=BEFORE),
+    Step("the library is made", "new", "store.writer.migrate"),
+    Step("the model is written down", "new", "store.writer.Writer.add_space"),
+    Step("the folder is remembered", "new", "store.writer.Writer.add_sources"),
+    Step("its root is made", "new", "store.writer.Writer.add_root"),
+    Step("a folder is walked", "new", "indexer.scan._Walker._enter", 2),
+    Step("it is known what is new", "again", "indexer.pipeline.diff"),
+    Step("a file is read", "new", "media.isolated.DecodeProcess.read", 5),
+    Step("a photo is decoded", "new", "media.isolated.DecodeProcess.decode", 5),
+    Step("the model has encoded", "new", "encoders.fake.FakeEncoder.encode_images", 2),
+    Step("half a preview is written", "new", "pathlib.Path.write_bytes", 4, HALF),
+    Step("a preview is written", "new", "pathlib.Path.write_bytes", 4),
+    Step("a preview is renamed", "new", "pathlib.Path.replace", 4),
+    Step("a batch: contents written", "new", "store.batch._content_ids", 2),
+    Step("a batch: vectors written", "again", "store.batch._add_vectors", 2),
+    Step("a batch: files written", "new", "store.batch._write_files", 2),
+    Step("a batch: tags written", "new", "store.batch._tag_ids"),
+    Step("a batch: metadata written", "again", "store.batch._write_metadata", 2),
+    Step("just before COMMIT", "new", "store.writer.write_batch", 2),
+    Step("just after COMMIT", "new", "store.writer.Writer.commit", 2),
+    Step("moved files noted", "again", "store.writer.Writer.commit", 1),
+    Step("sidecars read again", "again", "indexer.pipeline._Run._retell"),
+    Step("all batches committed", "again", "indexer.pipeline._Run._take_jobs", 1),
+    Step("files to be marked gone", "again", "store.writer.Writer.mark_gone", when=BEFORE),
+    Step("files marked gone", "again", "store.writer.Writer.mark_gone"),
+    Step("the run to be written down", "again", "store.writer.Writer.finish", when=BEFORE),
+    Step("the run is written down", "again", "store.writer.Writer.finish"),
+    Step("before the checkpoint", "again", "store.writer.Writer.close", when=BEFORE),
+    Step("half an index file is written", "behind", "store.vectors.FlatIndex.save", when=HALF),
+    Step("an index file is written", "behind", "store.vectors.FlatIndex.save"),
+    Step("an index file is fsynced", "behind", "os.fsync"),
+    Step("an index file is renamed", "behind", "pathlib.Path.replace"),
+    Step("the old index file is removed", "behind", "pathlib.Path.unlink", 2),
+    Step("migration: a column is added", "old", "alembic.ddl.impl.DefaultImpl.add_column", 4),
+    Step("migration: a table is made", "old", "alembic.ddl.impl.DefaultImpl.create_table", 2),
+    Step("migration: not committed", "old", COMMIT, when=BEFORE),
+    Step("migration: committed", "old", COMMIT),
+    Step("prune: committed", "gone", "store.writer.Previews.sweep", when=BEFORE),
+    Step("prune: a preview deleted", "gone", "os.unlink", 1),
+]
+ACTS = {"new": "index", "again": "index", "gone": "prune", "behind": "search", "old": "open"}
+RANDOM = random.Random(20240229)
+
+
+@pytest.fixture(scope="module")
+def killer() -> Iterator[Killer]:
+    started = Killer()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def stage(killer: Killer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scene]:
+    """Every scene, with what an undisturbed run makes of it."""
+    place = tmp_path_factory.mktemp("stage")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(isolated, "DecodeProcess", InThread)
+        return {name: Scene(act, place / name, getattr(scenes, name)).prepare(killer) for name, act in ACTS.items()}
+
+
+@pytest.fixture(autouse=True)
+def in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the checks decode processes."""
+    monkeypatch.setattr(isolated, "DecodeProcess", InThread)
+
+
+def kill_and_check(scene: Scene, killer: Killer, kill: Kill) -> None:
+    scene.restore()
+    assert killer.run(scene.act, scene.place, kill).status == -9
+    check_after(scene, killer)
+
+
+@pytest.mark.parametrize("step", STEPS, ids=[f"{step.scene}: {step.name}" for step in STEPS])
+def test_killed_at_a_step(stage: dict[str, Scene], killer: Killer, step: Step) -> None:
+    kill_and_check(stage[step.scene], killer, Kill(step.function, step.call, step.when))
+
+
+@pytest.mark.parametrize("scene", [name for name in ACTS if name != "behind"])
+def test_killed_before_a_statement(stage: dict[str, Scene], killer: Killer, scene: str) -> None:
+    statement = RANDOM.randint(1, stage[scene].statements)
+    kill_and_check(stage[scene], killer, Kill(statement=statement))
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+@pytest.mark.parametrize("scene", ["new", "again"])
+def test_killed_at_any_moment_with_its_decode_processes(
+    stage: dict[str, Scene], killer: Killer, scene: str
+) -> None:
+    kill_at_moments(stage[scene], killer, [RANDOM.uniform(0.3, 1.0) for _ in range(2)])
+
+
+def kill_at_moments(scene: Scene, killer: Killer, shares: list[float]) -> None:
+    """Kill a run with real decode processes after shares of the time that it takes; none of its processes stays."""
+    scene.restore()
+    whole = killer.run(scene.act, scene.place, real=True).seconds
+    for number, share in enumerate(shares):
+        scene.restore()
+        mark = f"{scene.place.name}-{number}"
+        killer.run(scene.act, scene.place, Kill(seconds=share * whole), real=True, mark=mark)
+        until = time.monotonic() + 10
+        while list(outliving(mark)):
+            assert time.monotonic() < until, "a decode process is left behind"
+            time.sleep(0.01)
+        check_after(scene, killer)
+
+
+def test_the_next_prune_sweeps_what_a_killed_run_left_of_previews(stage: dict[str, Scene], killer: Killer) -> None:
+    stage["gone"].restore()
+    left = stage["gone"].library / "previews" / "00" / "a-scratch-file.0123456789abcdef"
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"half a preview")
+    assert scratch(stage["gone"].library) == {left}
+    check_after(stage["gone"], killer)
+    assert scratch(stage["gone"].library) == set()
+
+
+def test_the_next_index_file_sweeps_what_was_left_of_one_an_hour_ago(stage: dict[str, Scene], killer: Killer) -> None:
+    stage["behind"].restore()
+    killer.run("search", stage["behind"].place, Kill("os.fsync"))
+    (left,) = scratch(stage["behind"].library)
+    os.utime(left, (time.time() - 3700,) * 2)
+    check_after(stage["behind"], killer)
+    assert scratch(stage["behind"].library) == set()
+
+
+# The long form
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scene", ACTS)
+def test_killed_before_every_statement(stage: dict[str, Scene], killer: Killer, scene: str) -> None:
+    for statement in range(1, stage[scene].statements + 1):
+        kill_and_check(stage[scene], killer, Kill(statement=statement))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("step", [step for step in STEPS if step.scene in ("new", "again")], ids=lambda step: step.name)
+def test_killed_at_every_call_of_a_step(stage: dict[str, Scene], killer: Killer, step: Step) -> None:
+    scene = stage[step.scene]
+    for call in range(1, 100):
+        scene.restore()
+        ended = killer.run(scene.act, scene.place, Kill(step.function, call, step.when))
+        if ended.status == 0:
+            assert call > step.call
+            return
+        check_after(scene, killer)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+@pytest.mark.parametrize("scene", ACTS)
+def test_killed_at_many_moments(stage: dict[str, Scene], killer: Killer, scene: str) -> None:
+    kill_at_moments(stage[scene], killer, [RANDOM.uniform(0, 1.1) for _ in range(40)])
