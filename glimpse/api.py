@@ -263,7 +263,9 @@ class Library:
         return self._encoder
 
     def _open_engine(self, texts: bool = False) -> "Engine":
-        """Open the library for search, once; texts: there will be some."""
+        """Open the library for search, once, and again if it was put in the place of another; texts: will come."""
+        if self._engine is not None and not self._engine.reader.is_current():
+            self.close()
         if self._engine is None:
             self._must_exist()
             self._reader().close()

@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from core.errors import LibraryBusyError, LibraryError
 from core.types import FileStat, Metadata, Modality, Space, Vector, Walk
 from store.batch import parts, write_batch
-from store.names import DATABASE, INDEX, LOCK, VECTOR_DTYPE, explain
+from store.names import DATABASE, INDEX, LOCK, VECTOR_DTYPE, explain, identity
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import MIDDLE, WHOLE, KnownFile, Source, Taken
 from store.schema import (
@@ -40,6 +40,8 @@ from store.schema import (
 from store.versions import migrate
 
 PAGE_SIZE = 16384
+BUSY_SECONDS = 30.0
+"""How long to wait while another program writes to the database, which none of ours does meanwhile."""
 
 
 class Writer:
@@ -66,6 +68,7 @@ class Writer:
         except BaseException:
             self.close()
             raise
+        self._identity = identity(folder)
 
     def close(self) -> None:
         """Close the database and let the next writer in."""
@@ -342,6 +345,15 @@ class Writer:
                 return
             with self._engine.begin() as db:
                 yield db
+                self._must_be_there()
+
+    def _must_be_there(self) -> None:
+        """Raise LibraryError where the library has gone: SQLite would go on, and write into a file without a name."""
+        if identity(self.folder) != self._identity:
+            raise LibraryError(
+                f"{self.folder} has gone while it was written to: moved, deleted, or on a drive that is away; "
+                f"put it back and run the command again"
+            )
 
 
 def _metadata_of(text: str) -> Metadata:
@@ -381,7 +393,7 @@ def _engine(database: Path) -> Engine:
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
-            "busy_timeout = 30000",
+            f"busy_timeout = {int(BUSY_SECONDS * 1000)}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 

@@ -1,25 +1,39 @@
-"""Kill a process at a step of its work: no hooks in what is tested, functions are patched by name in the child.
+"""Kill a process at a step of its work, or have a step fail: functions are patched by name in the child.
 
-A server imports everything once and forks a child for each run, so that a run to be killed starts in no time. In the
-child, a function is replaced by one that sends SIGKILL to its own process around its n-th call.
+What is tested has no hooks for it. A server imports everything once and forks a child for each run, so that a run to
+be hurt starts in no time. In the child, a function is replaced by one that sends SIGKILL to its own process around its
+n-th call, or raises an error.
 """
 
 import contextlib
+import errno
 import importlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+import glimpse
+import store.vectors
+from core.errors import GlimpseError
+from core.settings import Settings
+from media import isolated
+from store.writer import Writer
 from tests.conftest import ROOT, paint
+from tests.plain_user import InThread
 
 BEFORE, AFTER, HALF = "before", "after", "half"
 """When to kill: before a call, after it, or after it with only half of the file that it wrote on the disk."""
@@ -27,11 +41,24 @@ MARK = "GLIMPSE_TEST_RUN"
 """Names a run in the environment of its processes, by which those that outlive it are found."""
 
 
-@dataclass(frozen=True)
-class Kill:
-    """When to kill a run: around the n-th call of a function (dotted name), before its n-th SQL statement, or in time.
+ERRORS = {
+    "no room": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    "no quota": OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
+    "broken": OSError(errno.EIO, os.strerror(errno.EIO)),
+    "read-only": OSError(errno.EROFS, os.strerror(errno.EROFS)),
+    "database full": sqlite3.OperationalError("database or disk is full"),
+    "database broken": sqlite3.OperationalError("disk I/O error"),
+    "database locked": sqlite3.OperationalError("database is locked"),
+}
+"""What a step may fail with."""
 
-    call, statement: from 1; seconds: after the run began.
+
+@dataclass(frozen=True)
+class Fault:
+    """What is to happen to a run: around a call of a function, before an SQL statement, or in time.
+
+    function: its dotted name; call, statement: which one, from 1; seconds: after the run began; error: one of ERRORS,
+    raised instead of killing the run.
     """
 
     function: str | None = None
@@ -39,15 +66,21 @@ class Kill:
     when: str = AFTER
     statement: int | None = None
     seconds: float | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: status is that of subprocess; statements: how many it executed, if it came to its end."""
+    """How a run ended.
+
+    status: that of subprocess, 2 after a GlimpseError, which is `said`; statements: how many it
+    executed, unless it was killed.
+    """
 
     status: int
-    statements: int
     seconds: float
+    statements: int = 0
+    said: str = ""
 
 
 class Killer:
@@ -61,9 +94,9 @@ class Killer:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True, env=environment,
         )  # fmt: skip
 
-    def run(self, act: str, place: Path, kill: Kill | None = None, real: bool = False, mark: str = "") -> Ended:
+    def run(self, act: str, place: Path, fault: Fault | None = None, real: bool = False, mark: str = "") -> Ended:
         """Do one of ACTS in a process of its own; real: with decode processes rather than decoding threads."""
-        asked = {"act": act, "place": str(place), "kill": asdict(kill or Kill()), "real": real, "mark": mark}
+        asked = {"act": act, "place": str(place), "fault": asdict(fault or Fault()), "real": real, "mark": mark}
         assert self._server.stdin
         assert self._server.stdout
         self._server.stdin.write(json.dumps(asked) + "\n")
@@ -78,34 +111,25 @@ class Killer:
 # In the server
 
 
-def settings(place: Path) -> Any:
+def settings(place: Path) -> Settings:
     """Return the settings of every run: one file at a time, three photos a batch."""
-    from core.settings import Settings
-
     return Settings(place / "library", place / "cache", "fake", workers=1, batch_size=3)
 
 
 def do_index(place: Path) -> None:
     """Index the photos."""
-    import glimpse
-
     with glimpse.Library(settings(place)) as library:
         library.index([place / "photos"])
 
 
 def do_prune(place: Path) -> None:
     """Forget what is gone."""
-    import glimpse
-
     with glimpse.Library(settings(place)) as library:
         library.prune()
 
 
 def do_search(place: Path) -> None:
     """Search with an index file that is behind, which is written anew."""
-    import glimpse
-    import store.vectors
-
     store.vectors.TAIL = 3
     with glimpse.Library(settings(place)) as library:
         library.search("red")
@@ -113,8 +137,6 @@ def do_search(place: Path) -> None:
 
 def do_open(place: Path) -> None:
     """Open a library for writing, which brings it up to date."""
-    from store.writer import Writer
-
     Writer(place / "library").close()
 
 
@@ -128,8 +150,6 @@ ACTS: dict[str, Callable[[Path], None]] = {
 
 def main() -> None:
     """Serve: one line of JSON in, a run, one line out."""
-    from media import isolated
-
     real_process = isolated.DecodeProcess
     warm_up()
     for line in sys.stdin:
@@ -138,23 +158,21 @@ def main() -> None:
         began = time.monotonic()
         pid = os.fork()
         if pid == 0:
-            isolated.DecodeProcess = real_process if asked["real"] else _in_thread()  # type: ignore[misc]
+            isolated.DecodeProcess = real_process if asked["real"] else InThread  # type: ignore[misc]
             _child(asked, into)
         os.close(into)
-        if asked["kill"]["seconds"] is not None:
-            time.sleep(asked["kill"]["seconds"])
+        if asked["fault"]["seconds"] is not None:
+            time.sleep(asked["fault"]["seconds"])
             os.kill(pid, signal.SIGKILL)
-        with open(out, encoding="ascii") as told:
-            statements = int(told.read() or 0)
+        with open(out, encoding="utf-8") as told:
+            more = json.loads(told.read() or "{}")
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        print(json.dumps(asdict(Ended(status, statements, time.monotonic() - began))), flush=True)
+        print(json.dumps(asdict(Ended(status, time.monotonic() - began, **more))), flush=True)
 
 
 def warm_up() -> None:
     """Import whatever a run imports, and leave no thread behind."""
-    from media import isolated
-
-    isolated.DecodeProcess = _in_thread()  # type: ignore[misc]
+    isolated.DecodeProcess = InThread  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         (place / "photos").mkdir()
@@ -166,70 +184,59 @@ def warm_up() -> None:
         time.sleep(0.01)
 
 
-def _in_thread() -> Any:
-    from tests.plain_user import InThread
-
-    return InThread
-
-
 def _child(asked: dict[str, Any], into: int) -> None:
     """Do what was asked for in this process, which ends here."""
     os.environ[MARK] = asked["mark"]
-    kill = Kill(**asked["kill"])
-    count = _count_statements(kill.statement)
-    if kill.function is not None:
-        patch(kill.function, kill.call, kill.when)
-    status = 1
+    fault = Fault(**asked["fault"])
+    count = _count_statements(fault.statement, fault.error)
+    if fault.function is not None:
+        patch(fault)
+    status, said = 1, ""
     try:
         ACTS[asked["act"]](Path(asked["place"]))
-        os.write(into, str(count[0]).encode())
         status = 0
+    except GlimpseError as error:
+        status, said = 2, str(error)
     except BaseException:
-        import traceback
-
         traceback.print_exc()
     finally:
+        os.write(into, json.dumps({"statements": count[0], "said": said}).encode())
         if asked["real"]:
-            from media.isolated import close_idle
-
-            close_idle()
+            isolated.close_idle()
         os._exit(status)
 
 
-def _count_statements(last: int | None) -> list[int]:
-    """Count SQL statements, and die before the one with this number."""
-    import sqlalchemy as sa
-    from sqlalchemy.engine import Engine
-
+def _count_statements(last: int | None, error: str | None) -> list[int]:
+    """Count SQL statements, and let it happen before the one with this number."""
     count = [0]
 
     @sa.event.listens_for(Engine, "before_cursor_execute")
     def before(*_: object) -> None:
         count[0] += 1
         if count[0] == last:
-            die()
+            happen(error)
 
     return count
 
 
-def patch(function: str, call: int, when: str) -> None:
-    """Have this process die around the n-th call of a function."""
-    owner, name = resolve(function)
+def patch(fault: Fault) -> None:
+    """Let it happen around the n-th call of a function."""
+    owner, name = resolve(fault.function or "")
     original = getattr(owner, name)
     lock, calls = threading.Lock(), [0]
 
     def patched(*args: Any, **options: Any) -> Any:
         with lock:
             calls[0] += 1
-            mine = calls[0] == call
-        if mine and when == BEFORE:
-            die()
+            mine = calls[0] == fault.call
+        if mine and fault.when == BEFORE:
+            happen(fault.error)
         result = original(*args, **options)
         if mine:
-            if when == HALF:
+            if fault.when == HALF:
                 (path,) = [value for value in args if isinstance(value, Path)]
                 os.truncate(path, path.stat().st_size // 2)
-            die()
+            happen(fault.error)
         return result
 
     setattr(owner, name, patched)
@@ -247,8 +254,10 @@ def resolve(function: str) -> tuple[Any, str]:
     raise ModuleNotFoundError(function)
 
 
-def die() -> None:
-    """Be killed: nothing is flushed, closed or cleaned up."""
+def happen(error: str | None) -> None:
+    """Raise one of ERRORS, or be killed: nothing is flushed, closed or cleaned up."""
+    if error is not None:
+        raise ERRORS[error]
     os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)  # another thread must not come further while the signal is on its way
 

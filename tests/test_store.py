@@ -270,7 +270,7 @@ def test_a_commit_is_all_or_nothing(writer: Writer, monkeypatch: pytest.MonkeyPa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store.batch, "_write_files", fail)
-    with pytest.raises(LibraryError, match="no space left"):
+    with pytest.raises(LibraryError, match="is full; free some space"):
         fill(writer, ("second", (0, 1, 0)), ("third", (0, 0, 1)))
     for table in ("contents", "segments", "vectors", "files"):
         assert ask(writer.folder, f"SELECT count(*) FROM {table}") == [(1,)]

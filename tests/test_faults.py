@@ -1,7 +1,12 @@
-"""kill -9 at every named step of every run that writes: what was committed answers, and the next run ends as ever."""
+"""kill -9, or an error, at every named step of every run that writes.
+
+After each, a search finds exactly what was committed, the database is whole, and the next run ends in the state that an
+undisturbed one would have come to.
+"""
 
 import os
 import random
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +16,7 @@ import pytest
 
 from media import isolated
 from tests import scenes
-from tests.killing import AFTER, BEFORE, HALF, Kill, Killer, outliving
+from tests.killing import AFTER, BEFORE, HALF, Fault, Killer, outliving
 from tests.plain_user import InThread
 from tests.scenes import Scene, check_after, scratch
 
@@ -71,7 +76,6 @@ STEPS = [
     Step("prune: a preview deleted", "gone", "os.unlink", 1),
 ]
 ACTS = {"new": "index", "again": "index", "gone": "prune", "behind": "search", "old": "open"}
-RANDOM = random.Random(20240229)
 
 
 @pytest.fixture(scope="module")
@@ -96,29 +100,33 @@ def in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolated, "DecodeProcess", InThread)
 
 
-def kill_and_check(scene: Scene, killer: Killer, kill: Kill) -> None:
+def kill_and_check(scene: Scene, killer: Killer, fault: Fault) -> None:
     scene.restore()
-    assert killer.run(scene.act, scene.place, kill).status == -9
+    assert killer.run(scene.act, scene.place, fault).status == -9
     check_after(scene, killer)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=[f"{step.scene}: {step.name}" for step in STEPS])
 def test_killed_at_a_step(stage: dict[str, Scene], killer: Killer, step: Step) -> None:
-    kill_and_check(stage[step.scene], killer, Kill(step.function, step.call, step.when))
+    kill_and_check(stage[step.scene], killer, Fault(step.function, step.call, step.when))
 
 
 @pytest.mark.parametrize("scene", [name for name in ACTS if name != "behind"])
 def test_killed_before_a_statement(stage: dict[str, Scene], killer: Killer, scene: str) -> None:
-    statement = RANDOM.randint(1, stage[scene].statements)
-    kill_and_check(stage[scene], killer, Kill(statement=statement))
+    statement = random.Random(scene).randint(1, stage[scene].statements)
+    kill_and_check(stage[scene], killer, Fault(statement=statement))
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 @pytest.mark.parametrize("scene", ["new", "again"])
-def test_killed_at_any_moment_with_its_decode_processes(
-    stage: dict[str, Scene], killer: Killer, scene: str
-) -> None:
-    kill_at_moments(stage[scene], killer, [RANDOM.uniform(0.3, 1.0) for _ in range(2)])
+def test_killed_at_any_moment_with_its_decode_processes(stage: dict[str, Scene], killer: Killer, scene: str) -> None:
+    kill_at_moments(stage[scene], killer, moments(scene, 2, 0.3, 1.0))
+
+
+def moments(seed: str, count: int, first: float, last: float) -> list[float]:
+    """Draw moments of a run, as shares of the time that it takes."""
+    dice = random.Random(seed)
+    return [dice.uniform(first, last) for _ in range(count)]
 
 
 def kill_at_moments(scene: Scene, killer: Killer, shares: list[float]) -> None:
@@ -128,7 +136,7 @@ def kill_at_moments(scene: Scene, killer: Killer, shares: list[float]) -> None:
     for number, share in enumerate(shares):
         scene.restore()
         mark = f"{scene.place.name}-{number}"
-        killer.run(scene.act, scene.place, Kill(seconds=share * whole), real=True, mark=mark)
+        killer.run(scene.act, scene.place, Fault(seconds=share * whole), real=True, mark=mark)
         until = time.monotonic() + 10
         while list(outliving(mark)):
             assert time.monotonic() < until, "a decode process is left behind"
@@ -148,11 +156,87 @@ def test_the_next_prune_sweeps_what_a_killed_run_left_of_previews(stage: dict[st
 
 def test_the_next_index_file_sweeps_what_was_left_of_one_an_hour_ago(stage: dict[str, Scene], killer: Killer) -> None:
     stage["behind"].restore()
-    killer.run("search", stage["behind"].place, Kill("os.fsync"))
+    killer.run("search", stage["behind"].place, Fault("os.fsync"))
     (left,) = scratch(stage["behind"].library)
     os.utime(left, (time.time() - 3700,) * 2)
     check_after(stage["behind"], killer)
     assert scratch(stage["behind"].library) == set()
+
+
+# Errors instead of kills
+
+
+class Failing(NamedTuple):
+    """A step that fails, what with, and what is said about it."""
+
+    scene: str
+    function: str
+    call: int
+    error: str
+    said: str
+
+
+EXECUTE = "sqlalchemy.engine.default.DefaultDialect.do_execute"
+FULL = r"^the disk that holds .* is full; free some space and run the command again$"
+BROKEN = r"^the disk that holds .* cannot be read or written \(.*\); is it still connected, and whole\?$"
+FAILURES = [
+    Failing("new", "pathlib.Path.mkdir", 1, "no room", FULL),
+    Failing("new", "pathlib.Path.mkdir", 1, "read-only", r"^cannot use .* as a library: read-only file system$"),
+    Failing("new", COMMIT, 1, "database full", FULL),
+    Failing("new", COMMIT, 9, "database full", FULL),
+    Failing("new", COMMIT, 9, "database broken", BROKEN),
+    Failing("again", "store.writer.write_batch", 2, "database full", FULL),
+    Failing("again", "store.batch._write_files", 2, "no room", FULL),
+    Failing("again", "store.batch._write_files", 2, "no quota", FULL),
+    Failing("again", EXECUTE, 30, "database broken", BROKEN),
+    Failing(
+        "again",
+        COMMIT,
+        3,
+        "database locked",
+        r"^.*library\.db is busy; try again when the other program has finished$",
+    ),
+    Failing("gone", COMMIT, 1, "database full", FULL),
+    Failing("gone", EXECUTE, 6, "database broken", BROKEN),
+    Failing("old", "alembic.ddl.impl.DefaultImpl.add_column", 5, "database full", FULL),
+    Failing("old", COMMIT, 1, "database full", FULL),
+    Failing("old", COMMIT, 1, "database broken", BROKEN),
+]
+
+
+@pytest.mark.parametrize(
+    "failing", FAILURES, ids=[f"{f.scene}: {f.function.rpartition('.')[2]} {f.error}" for f in FAILURES]
+)
+def test_a_step_that_fails_is_told_in_a_sentence(stage: dict[str, Scene], killer: Killer, failing: Failing) -> None:
+    scene = stage[failing.scene]
+    scene.restore()
+    fault = Fault(failing.function, failing.call, BEFORE, error=failing.error)
+    ended = killer.run(scene.act, scene.place, fault)
+    assert ended.status == 2
+    assert re.search(failing.said, ended.said), ended.said
+    assert scratch(scene.library) == set()
+    check_after(scene, killer)
+
+
+CACHES = [
+    ("new", "pathlib.Path.write_bytes", "no room"),
+    ("new", "pathlib.Path.replace", "broken"),
+    ("gone", "os.unlink", "read-only"),
+    ("behind", "store.vectors.FlatIndex.save", "no room"),
+    ("behind", "os.fsync", "broken"),
+    ("behind", "pathlib.Path.replace", "no room"),
+    ("behind", "pathlib.Path.unlink", "read-only"),
+]
+
+
+@pytest.mark.parametrize(("scene", "function", "error"), CACHES, ids=[f"{s}: {f} {e}" for s, f, e in CACHES])
+def test_what_can_be_made_again_costs_no_run(
+    stage: dict[str, Scene], killer: Killer, scene: str, function: str, error: str
+) -> None:
+    stage[scene].restore()
+    assert killer.run(stage[scene].act, stage[scene].place, Fault(function, 1, BEFORE, error=error)).status == 0
+    assert scratch(stage[scene].library) == set()
+    check_after(stage[scene], killer, but={"previews"} if scene == "new" else set())
 
 
 # The long form
@@ -162,16 +246,18 @@ def test_the_next_index_file_sweeps_what_was_left_of_one_an_hour_ago(stage: dict
 @pytest.mark.parametrize("scene", ACTS)
 def test_killed_before_every_statement(stage: dict[str, Scene], killer: Killer, scene: str) -> None:
     for statement in range(1, stage[scene].statements + 1):
-        kill_and_check(stage[scene], killer, Kill(statement=statement))
+        kill_and_check(stage[scene], killer, Fault(statement=statement))
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("step", [step for step in STEPS if step.scene in ("new", "again")], ids=lambda step: step.name)
+@pytest.mark.parametrize(
+    "step", [step for step in STEPS if step.scene in ("new", "again")], ids=lambda step: step.name
+)
 def test_killed_at_every_call_of_a_step(stage: dict[str, Scene], killer: Killer, step: Step) -> None:
     scene = stage[step.scene]
     for call in range(1, 100):
         scene.restore()
-        ended = killer.run(scene.act, scene.place, Kill(step.function, call, step.when))
+        ended = killer.run(scene.act, scene.place, Fault(step.function, call, step.when))
         if ended.status == 0:
             assert call > step.call
             return
@@ -182,4 +268,4 @@ def test_killed_at_every_call_of_a_step(stage: dict[str, Scene], killer: Killer,
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 @pytest.mark.parametrize("scene", ACTS)
 def test_killed_at_many_moments(stage: dict[str, Scene], killer: Killer, scene: str) -> None:
-    kill_at_moments(stage[scene], killer, [RANDOM.uniform(0, 1.1) for _ in range(40)])
+    kill_at_moments(stage[scene], killer, moments(scene, 40, 0, 1.1))
