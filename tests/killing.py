@@ -1,8 +1,8 @@
 """Kill a process at a step of its work, or have a step fail: functions are patched by name in the child.
 
 What is tested has no hooks for it. A server imports everything once and forks a child for each run, so that a run to
-be hurt starts in no time. In the child, a function is replaced by one that sends SIGKILL to its own process around its
-n-th call, or raises an error.
+be hurt starts in no time. In the child, a function is replaced by one that sends SIGKILL to its own process around
+its n-th call, or raises an error.
 """
 
 import contextlib

@@ -74,13 +74,9 @@ def _import_everything(scratch: Path) -> None:
         library.search("red", plus=["blue"])
         library.similar(scratch / "a.png")
         library.prune()
-    for command in (
-        ["status"],
-        ["info", scratch / "a.png"],
-        ["similar", scratch / "a.png"],
-        ["tag", scratch / "a.png"],
-    ):
-        glimpse_says(*command, "--library", scratch / "library")
+    glimpse_says("status", "--library", scratch / "library")
+    for command in ("info", "similar", "tag"):
+        glimpse_says(command, scratch / "a.png", "--library", scratch / "library")
 
 
 if __name__ == "__main__":

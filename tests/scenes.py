@@ -24,19 +24,21 @@ XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.o
 </rdf:Description></rdf:RDF></x:xmpmeta>"""
 _ABOUT = ", ".join(f'm."{column.name}"' for column in metadata_of.columns if column.name not in ("id", "file_id"))
 TABLES = {
-    "files": "SELECT r.path, f.path, hex(c.digest), f.size, f.mtime_ns, f.inode, f.device, f.gone, f.failure, f.retry, "
-    "p.path, f.beside FROM files f JOIN roots r ON r.id = f.root_id LEFT JOIN contents c ON c.id = f.content_id "
-    "LEFT JOIN files p ON p.id = f.primary_id",
+    "files": "SELECT r.path, f.path, hex(c.digest), f.size, f.mtime_ns, f.inode, f.device, f.gone, f.failure, "
+    "f.retry, p.path, f.beside FROM files f JOIN roots r ON r.id = f.root_id LEFT JOIN contents c "
+    "ON c.id = f.content_id LEFT JOIN files p ON p.id = f.primary_id",
     "contents": "SELECT hex(digest), kind, size, width, height, damaged, metadata FROM contents",
     "vectors": "SELECT p.name, p.revision, hex(c.digest), s.kind, hex(v.vector), v.from_preview FROM vectors v "
-    "JOIN spaces p ON p.id = v.space_id JOIN segments s ON s.id = v.segment_id JOIN contents c ON c.id = s.content_id",
+    "JOIN spaces p ON p.id = v.space_id JOIN segments s ON s.id = v.segment_id JOIN contents c "
+    "ON c.id = s.content_id",
     "metadata": f"SELECT f.path, {_ABOUT} FROM metadata m JOIN files f ON f.id = m.file_id",
     "tags": "SELECT t.name, f.path, x.source FROM tags t LEFT JOIN file_tags x ON x.tag_id = t.id "
     "LEFT JOIN files f ON f.id = x.file_id",
     "sources": "SELECT path, folder, walk FROM sources",
     "roots": "SELECT path FROM roots",
     "spaces": "SELECT p.name, p.revision, p.dim, p.precision, l.id IS NOT NULL, l.preview, m.modality, m.count, "
-    "hex(m.mean) FROM spaces p LEFT JOIN library l ON l.current_space_id = p.id LEFT JOIN means m ON m.space_id = p.id",
+    "hex(m.mean) FROM spaces p LEFT JOIN library l ON l.current_space_id = p.id LEFT JOIN means m "
+    "ON m.space_id = p.id",
     "version": "SELECT version_num FROM alembic_version",
 }
 """What a library holds, in words that do not depend on numbers of rows."""

@@ -1,7 +1,7 @@
 """kill -9, or an error, at every named step of every run that writes.
 
-After each, a search finds exactly what was committed, the database is whole, and the next run ends in the state that an
-undisturbed one would have come to.
+After each, a search finds exactly what was committed, the database is whole, and the next run ends in the state that
+an undisturbed one would have come to.
 """
 
 import os
@@ -179,6 +179,7 @@ class Failing(NamedTuple):
 EXECUTE = "sqlalchemy.engine.default.DefaultDialect.do_execute"
 FULL = r"^the disk that holds .* is full; free some space and run the command again$"
 BROKEN = r"^the disk that holds .* cannot be read or written \(.*\); is it still connected, and whole\?$"
+BUSY = r"^.*library\.db is busy; try again when the other program has finished$"
 FAILURES = [
     Failing("new", "pathlib.Path.mkdir", 1, "no room", FULL),
     Failing("new", "pathlib.Path.mkdir", 1, "read-only", r"^cannot use .* as a library: read-only file system$"),
@@ -204,9 +205,7 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "failing", FAILURES, ids=[f"{f.scene}: {f.function.rpartition('.')[2]} {f.error}" for f in FAILURES]
-)
+@pytest.mark.parametrize("failing", FAILURES, ids=[f"{f.scene}: {f.function} {f.call} {f.error}" for f in FAILURES])
 def test_a_step_that_fails_is_told_in_a_sentence(stage: dict[str, Scene], killer: Killer, failing: Failing) -> None:
     scene = stage[failing.scene]
     scene.restore()
@@ -242,6 +241,9 @@ def test_what_can_be_made_again_costs_no_run(
 # The long form
 
 
+INDEXING = [step for step in STEPS if step.scene in ("new", "again")]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("scene", ACTS)
 def test_killed_before_every_statement(stage: dict[str, Scene], killer: Killer, scene: str) -> None:
@@ -250,9 +252,7 @@ def test_killed_before_every_statement(stage: dict[str, Scene], killer: Killer, 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "step", [step for step in STEPS if step.scene in ("new", "again")], ids=lambda step: step.name
-)
+@pytest.mark.parametrize("step", INDEXING, ids=[f"{step.scene}: {step.name}" for step in INDEXING])
 def test_killed_at_every_call_of_a_step(stage: dict[str, Scene], killer: Killer, step: Step) -> None:
     scene = stage[step.scene]
     for call in range(1, 100):
