@@ -309,13 +309,13 @@ def _connect(folder: Path) -> tuple[sqlite3.Connection, bool]:
     """
     database = folder / DATABASE
     uri = f"file:{quote(os.fsencode(database.absolute()))}?mode=ro"
-    db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=30)
     try:
-        db.execute("SELECT count(*) FROM sqlite_master")
-        return db, False
+        return _opened(uri), False
     except sqlite3.DatabaseError as error:
-        db.close()
         writable = os.access(folder, os.W_OK)
+        if writable and database.with_name(f"{DATABASE}-journal").exists():
+            _opened(uri.replace("?mode=ro", "?mode=rw")).close()  # killed as it was made: rolls that back
+            return _opened(uri), False
         if writable and not (has_no_room(folder) and "I/O" in str(error)):
             raise
         log = database.with_name(f"{DATABASE}-wal")
@@ -326,7 +326,18 @@ def _connect(folder: Path) -> tuple[sqlite3.Connection, bool]:
                 f"{folder} cannot be written to and was not closed cleanly; "
                 f"run any glimpse command once where it can be written to"
             ) from None
-        return sqlite3.connect(f"{uri}&immutable=1", uri=True, check_same_thread=False, isolation_level=None), True
+        return _opened(f"{uri}&immutable=1"), True
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    """Connect, and look whether there is something to read."""
+    db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=30)
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.DatabaseError:
+        db.close()
+        raise
+    return db
 
 
 def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Halves]:

@@ -43,9 +43,19 @@ TABLES = {
 }
 """What a library holds, in words that do not depend on numbers of rows."""
 COMMITTED = (
-    "SELECT DISTINCT r.path, f.path FROM files f JOIN roots r ON r.id = f.root_id JOIN segments s "
+    "SELECT DISTINCT r.path, f.path, hex(c.digest) FROM files f JOIN roots r ON r.id = f.root_id JOIN contents c "
+    "ON c.id = f.content_id JOIN segments s "
     "ON s.content_id = f.content_id JOIN vectors v ON v.segment_id = s.id WHERE NOT f.gone"
 )
+HALF_DONE = {
+    "a file without its vectors": "SELECT f.path FROM files f WHERE f.content_id IS NOT NULL AND f.content_id NOT IN "
+    "(SELECT s.content_id FROM segments s JOIN vectors v ON v.segment_id = s.id)",
+    "a vector without its file": "SELECT hex(c.digest) FROM contents c WHERE c.id NOT IN "
+    "(SELECT content_id FROM files WHERE content_id IS NOT NULL)",
+    "a photo without its metadata": "SELECT f.path FROM files f WHERE f.content_id IS NOT NULL AND f.id NOT IN "
+    "(SELECT file_id FROM metadata)",
+}
+"""What no commit leaves behind, but for photos that changed, whose earlier contents are kept until prune."""
 Rows = list[tuple[object, ...]]
 Found = list[tuple[str, tuple[str, ...], float]]
 
@@ -61,6 +71,8 @@ class Scene:
     place: Path
     begin: Callable[[Path], None]
     end: dict[str, object] = field(default_factory=dict)
+    half_done: set[tuple[object, ...]] = field(default_factory=set)
+    previews: Set[str] = frozenset()
     statements: int = 0
     seconds: float = 0.0
 
@@ -74,10 +86,14 @@ class Scene:
         self.begin(self.place)
         if self.library.exists():
             shutil.copytree(self.library, self.place / "before")
+            if self.act != "open":  # which makes the tables that are asked
+                self.half_done = half_done(self.library)
         ended = killer.run(self.act, self.place)
         assert ended.status == 0
         self.statements, self.seconds = ended.statements, ended.seconds
         self.end = everything(self.place)
+        self.half_done |= half_done(self.library)
+        self.previews = stored(self.library).keys()
         return self
 
     def restore(self) -> None:
@@ -180,10 +196,7 @@ def everything(place: Path) -> dict[str, object]:
     """Return what a library holds and what it answers."""
     library = place / "library"
     held: dict[str, object] = {name: ask(library, sql) for name, sql in TABLES.items()}
-    held["previews"] = {
-        str(path.relative_to(library)): hashlib.md5(path.read_bytes()).hexdigest()
-        for path in sorted((library / "previews").glob("*/*.webp"))
-    }
+    held["previews"] = stored(library)
     held["found"] = search(place)
     return held
 
@@ -205,15 +218,32 @@ def check_after(scene: Scene, killer: Killer, but: Set[str] = frozenset()) -> No
     """
     found = search(scene.place)  # first, as a killed run left it
     if (scene.library / "library.db").exists():
-        if ask(scene.library, "SELECT name FROM sqlite_master WHERE name = 'vectors'"):
-            committed = {os.fsdecode(os.path.join(*map(bytes, row))) for row in ask(scene.library, COMMITTED)}  # type: ignore[call-overload]
-            assert {path for hit in found for path in (hit[0], *hit[1])} == committed
         check_database(scene.library)
+        if ask(scene.library, "SELECT name FROM sqlite_master WHERE name = 'vectors'"):
+            committed = {os.fsdecode(os.path.join(*map(bytes, row[:2]))) for row in ask(scene.library, COMMITTED)}  # type: ignore[call-overload]
+            assert {path for hit in found for path in (hit[0], *hit[1])} == committed
+            assert half_done(scene.library) <= scene.half_done
+            if "previews" not in but:
+                digests = {str(row[2]).lower() for row in ask(scene.library, COMMITTED)}
+                assert (digests & scene.previews) <= stored(scene.library).keys()
     ended = killer.run(scene.act, scene.place)
     assert ended.status == 0
     after = everything(scene.place)
     assert {name: after[name] for name in after if name not in but and after[name] != scene.end[name]} == {}
     check_database(scene.library)
+
+
+def half_done(library: Path) -> set[tuple[object, ...]]:
+    """Return what there is of HALF_DONE."""
+    return {(name, *row) for name, sql in HALF_DONE.items() for row in ask(library, sql)}
+
+
+def stored(library: Path) -> dict[str, str]:
+    """Return the previews of a library by the digests of their photos, each as a hash."""
+    return {
+        path.parent.name + path.stem: hashlib.md5(path.read_bytes()).hexdigest()
+        for path in sorted((library / "previews").glob("*/*.webp"))
+    }
 
 
 def check_database(library: Path) -> None:
