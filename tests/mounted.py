@@ -79,7 +79,7 @@ def glimpse_says(*arguments: str | Path) -> Said:
     ):
         code = run()
         out.flush()
-    return Said(code, out.buffer.getvalue().decode(), err.getvalue())  # type: ignore[attr-defined]
+    return Said(code, out.buffer.getvalue().decode(), err.getvalue())
 
 
 def main(module: str, name: str, place: str) -> None:

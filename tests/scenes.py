@@ -43,7 +43,8 @@ TABLES = {
 }
 """What a library holds, in words that do not depend on numbers of rows."""
 COMMITTED = (
-    "SELECT DISTINCT r.path, f.path, hex(c.digest) FROM files f JOIN roots r ON r.id = f.root_id JOIN contents c "
+    "SELECT DISTINCT CAST(r.path AS TEXT), CAST(f.path AS TEXT), hex(c.digest) FROM files f "
+    "JOIN roots r ON r.id = f.root_id JOIN contents c "
     "ON c.id = f.content_id JOIN segments s "
     "ON s.content_id = f.content_id JOIN vectors v ON v.segment_id = s.id WHERE NOT f.gone"
 )
@@ -220,7 +221,7 @@ def check_after(scene: Scene, killer: Killer, but: Set[str] = frozenset()) -> No
     if (scene.library / "library.db").exists():
         check_database(scene.library)
         if ask(scene.library, "SELECT name FROM sqlite_master WHERE name = 'vectors'"):
-            committed = {os.fsdecode(os.path.join(*map(bytes, row[:2]))) for row in ask(scene.library, COMMITTED)}  # type: ignore[call-overload]
+            committed = {os.path.join(str(root), str(path)) for root, path, _ in ask(scene.library, COMMITTED)}
             assert {path for hit in found for path in (hit[0], *hit[1])} == committed
             assert half_done(scene.library) <= scene.half_done
             if "previews" not in but:
