@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import xxhash
+
 from core.errors import LibraryError
 
 DATABASE = "library.db"
@@ -15,12 +17,17 @@ LOCK = "write.lock"
 INDEX = "index"
 PREVIEWS = "previews"
 REPAIR = "put a copy back from a backup, or move the folder away and index again"
-NEWEST = "0002"
+NEWEST = "0003"
 """The newest schema: the last revision in migrations/versions."""
 SIDE_FILE = 1 << 16
 """Bytes that SQLite wants beside a database that is to be read, and some more."""
 VECTOR_DTYPE = "<f2"
 """fp16, little-endian: half the bytes, and a deviation (1e-3) far below what separates two photos."""
+
+
+def fingerprint(vector: bytes) -> str:
+    """Return a hash of a stored vector, by which an index file knows the database that it was made from."""
+    return xxhash.xxh32_hexdigest(vector)
 
 
 @contextlib.contextmanager

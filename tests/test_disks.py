@@ -23,7 +23,7 @@ from tests.conftest import paint
 from tests.mounted import Said, glimpse_says, mount, mount_memory, unmount, where_mounts_are_own
 from tests.plain_user import InThread, as_plain_user
 from tests.scenes import check_database
-from tests.test_file_life import counts
+from tests.test_file_life import counts, found
 
 READING = {
     "search": ("search", "red", "-k", "1000", "--paths"),
