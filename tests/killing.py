@@ -19,14 +19,17 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 import glimpse
+import indexer.pipeline
+import store.growth
 import store.vectors
 from core.errors import GlimpseError
 from core.settings import Settings
@@ -129,10 +132,19 @@ def do_prune(place: Path) -> None:
 
 
 def do_search(place: Path) -> None:
-    """Search with an index file that is behind, which is written anew."""
-    store.vectors.TAIL = 3
-    with glimpse.Library(settings(place)) as library:
+    """Search a library that has no index file, which makes one."""
+    with patch.object(store.vectors, "TAIL", 3), glimpse.Library(settings(place)) as library:
         library.search("red")
+
+
+def do_grow(place: Path) -> None:
+    """Index with tiers that grow for a handful of photos: in the middle of the run, and at its end with training."""
+    with (
+        patch.multiple(store.growth, FEW_NEW=3, GROWN=1.1, WANTED=-1.0),
+        patch.object(indexer.pipeline, "MANY_NEW", 6),
+        glimpse.Library(replace(settings(place), tier="ivf")) as library,
+    ):
+        library.index([place / "photos"])
 
 
 def do_open(place: Path) -> None:
@@ -144,6 +156,7 @@ ACTS: dict[str, Callable[[Path], None]] = {
     "index": do_index,
     "prune": do_prune,
     "search": do_search,
+    "grow": do_grow,
     "open": do_open,
 }
 
@@ -177,7 +190,7 @@ def warm_up() -> None:
         place = Path(scratch)
         (place / "photos").mkdir()
         paint(place / "photos" / "a.png", (255, 0, 0))
-        for act in ("index", "search", "prune"):
+        for act in ("index", "search", "prune", "grow"):
             ACTS[act](place)
     isolated.close_idle()
     while threading.active_count() > 1:
@@ -190,7 +203,7 @@ def _child(asked: dict[str, Any], into: int) -> None:
     fault = Fault(**asked["fault"])
     count = _count_statements(fault.statement, fault.error)
     if fault.function is not None:
-        patch(fault)
+        arm(fault)
     status, said = 1, ""
     try:
         ACTS[asked["act"]](Path(asked["place"]))
@@ -219,7 +232,7 @@ def _count_statements(last: int | None, error: str | None) -> list[int]:
     return count
 
 
-def patch(fault: Fault) -> None:
+def arm(fault: Fault) -> None:
     """Let it happen around the n-th call of a function."""
     owner, name = resolve(fault.function or "")
     original = getattr(owner, name)

@@ -13,9 +13,10 @@ from PIL import Image
 
 import glimpse
 from core.errors import LibraryError
+from store.indexfile import verify
 from store.schema import metadata_of
 from tests.conftest import paint
-from tests.killing import Killer, settings
+from tests.killing import Killer, do_grow, settings
 from tests.test_upgrade import fill_old
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -39,6 +40,7 @@ TABLES = {
     "spaces": "SELECT p.name, p.revision, p.dim, p.precision, l.id IS NOT NULL, l.preview, m.modality, m.count, "
     "hex(m.mean) FROM spaces p LEFT JOIN library l ON l.current_space_id = p.id LEFT JOIN means m "
     "ON m.space_id = p.id",
+    "tombstones": "SELECT count(*) FROM tombstones",
     "version": "SELECT version_num FROM alembic_version",
 }
 """What a library holds, in words that do not depend on numbers of rows."""
@@ -146,20 +148,23 @@ def gone(place: Path) -> None:
     index(place)
 
 
-def behind(place: Path) -> None:
-    """A library whose index file lacks the newest photos."""
-    import store.vectors
-
+def bare(place: Path) -> None:
+    """A library without an index file."""
     new(place)
     index(place)
-    before, store.vectors.TAIL = store.vectors.TAIL, 3
-    try:
-        search(place)
-    finally:
-        store.vectors.TAIL = before
-    for number in range(7):
-        paint(place / "photos" / f"new{number}.png", (250, 30 * number, 30 * number), (40, 30))
-    index(place)
+
+
+def grown(place: Path) -> None:
+    """A library with an inverted file that has what was pruned since, and lacks what is new."""
+    new(place)
+    do_grow(place)
+    for name in ("a0.png", "a4.png"):
+        (place / "photos" / name).unlink()
+    do_grow(place)
+    with glimpse.Library(settings(place)) as library:
+        library.prune()
+    for number in range(16):
+        paint(place / "photos" / f"new{number}.png", (250, 12 * number, 15 * number), (40, 30))
 
 
 def old(place: Path) -> None:
@@ -198,6 +203,11 @@ def everything(place: Path) -> dict[str, object]:
     library = place / "library"
     held: dict[str, object] = {name: ask(library, sql) for name, sql in TABLES.items()}
     held["previews"] = stored(library)
+    held["index"] = sorted(
+        (path.suffix, path.name.split("-")[1], verify(path))
+        for path in (library / "index").glob("*.*")
+        if path.suffix != ".tmp"
+    )
     held["found"] = search(place)
     return held
 
@@ -230,7 +240,8 @@ def check_after(scene: Scene, killer: Killer, but: Set[str] = frozenset()) -> No
     ended = killer.run(scene.act, scene.place)
     assert ended.status == 0
     after = everything(scene.place)
-    assert {name: after[name] for name in after if name not in but and after[name] != scene.end[name]} == {}
+    for name in after.keys() - but:
+        assert after[name] == scene.end[name], name
     check_database(scene.library)
 
 

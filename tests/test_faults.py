@@ -48,7 +48,7 @@ STEPS = [
     Step("half a preview is written", "new", "pathlib.Path.write_bytes", 4, HALF),
     Step("a preview is written", "new", "pathlib.Path.write_bytes", 4),
     Step("a preview is renamed", "new", "pathlib.Path.replace", 4),
-    Step("a batch: contents written", "new", "store.batch._content_ids", 2),
+    Step("a batch: contents written", "new", "store.batch._add_contents", 2),
     Step("a batch: vectors written", "again", "store.batch._add_vectors", 2),
     Step("a batch: files written", "new", "store.batch._write_files", 2),
     Step("a batch: tags written", "new", "store.batch._tag_ids"),
@@ -63,11 +63,21 @@ STEPS = [
     Step("the run to be written down", "again", "store.writer.Writer.finish", when=BEFORE),
     Step("the run is written down", "again", "store.writer.Writer.finish"),
     Step("before the checkpoint", "again", "store.writer.Writer.close", when=BEFORE),
-    Step("half an index file is written", "behind", "store.vectors.FlatIndex.save", when=HALF),
-    Step("an index file is written", "behind", "store.vectors.FlatIndex.save"),
-    Step("an index file is fsynced", "behind", "os.fsync"),
-    Step("an index file is renamed", "behind", "pathlib.Path.replace"),
-    Step("the old index file is removed", "behind", "pathlib.Path.unlink", 2),
+    Step("half an index file is written", "bare", "store.flat.FlatIndex.save", when=HALF),
+    Step("an index file is written", "bare", "store.flat.FlatIndex.save"),
+    Step("an index file is fsynced", "bare", "os.fsync"),
+    Step("an index file is renamed", "bare", "pathlib.Path.replace"),
+    Step("tiers: to grow while the run goes on", "grown", "store.growth.Growth.grow", when=BEFORE),
+    Step("tiers: grown, the run goes on", "grown", "store.growth.Growth.grow"),
+    Step("tiers: before training", "grown", "store.ivf.IvfIndex.trained", when=BEFORE),
+    Step("tiers: trained", "grown", "store.ivf.IvfIndex.trained"),
+    Step("tiers: measured", "grown", "store.growth.tuned", 2),
+    Step("tiers: half an inverted file is written", "grown", "store.ivf.IvfIndex.save", 2, HALF),
+    Step("tiers: the inverted file is in place, its twin is not", "grown", "store.growth._Files._save", 5),
+    Step("tiers: half its twin is written", "grown", "store.flat.FlatIndex.save", 3, HALF),
+    Step("tiers: both are in place", "grown", "store.growth._Files._save", 6),
+    Step("tiers: old files removed", "grown", "store.growth.sweep", 3),
+    Step("tiers: deletions forgotten", "grown", "store.writer.Writer.forget_tombstones", 1),
     Step("migration: a column is added", "old", "alembic.ddl.impl.DefaultImpl.add_column", 4),
     Step("migration: a table is made", "old", "alembic.ddl.impl.DefaultImpl.create_table", 2),
     Step("migration: not committed", "old", COMMIT, when=BEFORE),
@@ -75,7 +85,7 @@ STEPS = [
     Step("prune: committed", "gone", "store.writer.Previews.sweep", when=BEFORE),
     Step("prune: a preview deleted", "gone", "os.unlink", 1),
 ]
-ACTS = {"new": "index", "again": "index", "gone": "prune", "behind": "search", "old": "open"}
+ACTS = {"new": "index", "again": "index", "gone": "prune", "bare": "search", "grown": "grow", "old": "open"}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +121,7 @@ def test_killed_at_a_step(stage: dict[str, Scene], killer: Killer, step: Step) -
     kill_and_check(stage[step.scene], killer, Fault(step.function, step.call, step.when))
 
 
-@pytest.mark.parametrize("scene", [name for name in ACTS if name != "behind"])
+@pytest.mark.parametrize("scene", [name for name in ACTS if name != "bare"])
 def test_killed_before_a_statement(stage: dict[str, Scene], killer: Killer, scene: str) -> None:
     statement = random.Random(scene).randint(1, stage[scene].statements)
     kill_and_check(stage[scene], killer, Fault(statement=statement))
@@ -155,12 +165,12 @@ def test_the_next_prune_sweeps_what_a_killed_run_left_of_previews(stage: dict[st
 
 
 def test_the_next_index_file_sweeps_what_was_left_of_one_an_hour_ago(stage: dict[str, Scene], killer: Killer) -> None:
-    stage["behind"].restore()
-    killer.run("search", stage["behind"].place, Fault("os.fsync"))
-    (left,) = scratch(stage["behind"].library)
+    stage["bare"].restore()
+    killer.run("search", stage["bare"].place, Fault("os.fsync"))
+    (left,) = scratch(stage["bare"].library)
     os.utime(left, (time.time() - 3700,) * 2)
-    check_after(stage["behind"], killer)
-    assert scratch(stage["behind"].library) == set()
+    check_after(stage["bare"], killer)
+    assert scratch(stage["bare"].library) == set()
 
 
 # Errors instead of kills
@@ -221,10 +231,13 @@ CACHES = [
     ("new", "pathlib.Path.write_bytes", "no room"),
     ("new", "pathlib.Path.replace", "broken"),
     ("gone", "os.unlink", "read-only"),
-    ("behind", "store.vectors.FlatIndex.save", "no room"),
-    ("behind", "os.fsync", "broken"),
-    ("behind", "pathlib.Path.replace", "no room"),
-    ("behind", "pathlib.Path.unlink", "read-only"),
+    ("bare", "store.flat.FlatIndex.save", "no room"),
+    ("bare", "os.fsync", "broken"),
+    ("bare", "pathlib.Path.replace", "no room"),
+    ("grown", "store.ivf.IvfIndex.trained", "no room"),
+    ("grown", "store.ivf.IvfIndex.save", "no room"),
+    ("grown", "os.fsync", "broken"),
+    ("grown", "store.flat.FlatIndex.save", "no room"),
 ]
 
 
@@ -241,7 +254,7 @@ def test_what_can_be_made_again_costs_no_run(
 # The long form
 
 
-INDEXING = [step for step in STEPS if step.scene in ("new", "again")]
+INDEXING = [step for step in STEPS if step.scene in ("new", "again", "grown")]
 
 
 @pytest.mark.long
