@@ -292,8 +292,8 @@ class Writer:
             count = db.execute(delete(vectors).where(vectors.c.space_id.in_(ids))).rowcount
             db.execute(update(runs).where(runs.c.space_id.in_(ids)).values(space_id=_current()))
             db.execute(delete(spaces).where(spaces.c.id.in_(ids)))
-        for key in ids:
-            sweep(self.folder / INDEX, key, keep=set())
+            for key in ids:  # before the commit: afterwards nobody would know whose they are
+                sweep(self.folder / INDEX, key, keep=set())
         with contextlib.suppress(sqlite3.OperationalError), self._engine.connect() as db:
             _driver(db).execute("VACUUM")  # where there is no room for it, the pages are used again
         return int(count)

@@ -31,7 +31,7 @@ import glimpse
 import indexer.pipeline
 import store.growth
 import store.vectors
-from core.errors import GlimpseError
+from core.errors import GlimpseError, LibraryError
 from core.settings import Settings
 from media import isolated
 from store.writer import Writer
@@ -152,11 +152,18 @@ def do_open(place: Path) -> None:
     Writer(place / "library").close()
 
 
+def do_drop(place: Path) -> None:
+    """Forget a model, unless that was done already."""
+    with Writer(place / "library") as library, contextlib.suppress(LibraryError):
+        library.drop("other")
+
+
 ACTS: dict[str, Callable[[Path], None]] = {
     "index": do_index,
     "prune": do_prune,
     "search": do_search,
     "grow": do_grow,
+    "drop": do_drop,
     "open": do_open,
 }
 

@@ -167,6 +167,17 @@ def grown(place: Path) -> None:
         paint(place / "photos" / f"new{number}.png", (250, 12 * number, 15 * number), (40, 30))
 
 
+def two(place: Path) -> None:
+    """A library with the vectors of two models."""
+    new(place)
+    index(place)
+    with contextlib.closing(sqlite3.connect(place / "library" / "library.db")) as db, db:
+        db.execute("INSERT INTO spaces (name, revision, dim) VALUES ('other', '1', 3)")
+        db.execute("INSERT INTO vectors (space_id, segment_id, vector) SELECT 2, segment_id, vector FROM vectors")
+    (place / "library" / "index").mkdir(exist_ok=True)
+    (place / "library" / "index" / "2-1-a-b.flat").write_bytes(b"an index file of the other model")
+
+
 def old(place: Path) -> None:
     """A library of schema 0001."""
     (place / "photos").mkdir()

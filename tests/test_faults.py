@@ -33,59 +33,72 @@ class Step(NamedTuple):
 
 COMMIT = "sqlalchemy.engine.default.DefaultDialect.do_commit"
 STEPS = [
-    Step("the library's lock is taken", "new", "store.writer._engine", when=BEFORE),
     Step("a table is made", "new", "alembic.ddl.impl.DefaultImpl.create_table", 6),
-    Step("the schema is made, not committed", "new", COMMIT, when=BEFORE),
     Step("the library is made", "new", "store.writer.migrate"),
-    Step("the model is written down", "new", "store.writer.Writer.add_space"),
-    Step("the folder is remembered", "new", "store.writer.Writer.add_sources"),
     Step("its root is made", "new", "store.writer.Writer.add_root"),
-    Step("a folder is walked", "new", "indexer.scan._Walker._enter", 2),
-    Step("it is known what is new", "again", "indexer.pipeline.diff"),
-    Step("a file is read", "new", "media.isolated.DecodeProcess.read", 5),
     Step("a photo is decoded", "new", "media.isolated.DecodeProcess.decode", 5),
     Step("the model has encoded", "new", "encoders.fake.FakeEncoder.encode_images", 2),
     Step("half a preview is written", "new", "pathlib.Path.write_bytes", 4, HALF),
-    Step("a preview is written", "new", "pathlib.Path.write_bytes", 4),
     Step("a preview is renamed", "new", "pathlib.Path.replace", 4),
-    Step("a batch: contents written", "new", "store.batch._add_contents", 2),
     Step("a batch: vectors written", "again", "store.batch._add_vectors", 2),
     Step("a batch: files written", "new", "store.batch._write_files", 2),
-    Step("a batch: tags written", "new", "store.batch._tag_ids"),
-    Step("a batch: metadata written", "again", "store.batch._write_metadata", 2),
     Step("just before COMMIT", "new", "store.writer.write_batch", 2),
     Step("just after COMMIT", "new", "store.writer.Writer.commit", 2),
-    Step("moved files noted", "again", "store.writer.Writer.commit", 1),
     Step("sidecars read again", "again", "indexer.pipeline._Run._retell"),
-    Step("all batches committed", "again", "indexer.pipeline._Run._take_jobs", 1),
     Step("files to be marked gone", "again", "store.writer.Writer.mark_gone", when=BEFORE),
-    Step("files marked gone", "again", "store.writer.Writer.mark_gone"),
-    Step("the run to be written down", "again", "store.writer.Writer.finish", when=BEFORE),
     Step("the run is written down", "again", "store.writer.Writer.finish"),
     Step("before the checkpoint", "again", "store.writer.Writer.close", when=BEFORE),
     Step("half an index file is written", "bare", "store.flat.FlatIndex.save", when=HALF),
-    Step("an index file is written", "bare", "store.flat.FlatIndex.save"),
-    Step("an index file is fsynced", "bare", "os.fsync"),
     Step("an index file is renamed", "bare", "pathlib.Path.replace"),
-    Step("tiers: to grow while the run goes on", "grown", "store.growth.Growth.grow", when=BEFORE),
-    Step("tiers: grown, the run goes on", "grown", "store.growth.Growth.grow"),
-    Step("tiers: before training", "grown", "store.ivf.IvfIndex.trained", when=BEFORE),
     Step("tiers: trained", "grown", "store.ivf.IvfIndex.trained"),
-    Step("tiers: measured", "grown", "store.growth.tuned", 2),
-    Step("tiers: half an inverted file is written", "grown", "store.ivf.IvfIndex.save", 2, HALF),
     Step("tiers: the inverted file is in place, its twin is not", "grown", "store.growth._Files._save", 5),
-    Step("tiers: half its twin is written", "grown", "store.flat.FlatIndex.save", 3, HALF),
     Step("tiers: both are in place", "grown", "store.growth._Files._save", 6),
-    Step("tiers: old files removed", "grown", "store.growth.sweep", 3),
-    Step("tiers: deletions forgotten", "grown", "store.writer.Writer.forget_tombstones", 1),
     Step("migration: a column is added", "old", "alembic.ddl.impl.DefaultImpl.add_column", 4),
-    Step("migration: a table is made", "old", "alembic.ddl.impl.DefaultImpl.create_table", 2),
-    Step("migration: not committed", "old", COMMIT, when=BEFORE),
     Step("migration: committed", "old", COMMIT),
     Step("prune: committed", "gone", "store.writer.Previews.sweep", when=BEFORE),
     Step("prune: a preview deleted", "gone", "os.unlink", 1),
+    Step("a model dropped: not committed", "two", COMMIT, when=BEFORE),
 ]
-ACTS = {"new": "index", "again": "index", "gone": "prune", "bare": "search", "grown": "grow", "old": "open"}
+MORE_STEPS = [
+    Step("the library's lock is taken", "new", "store.writer._engine", when=BEFORE),
+    Step("the schema is made, not committed", "new", COMMIT, when=BEFORE),
+    Step("the model is written down", "new", "store.writer.Writer.add_space"),
+    Step("the folder is remembered", "new", "store.writer.Writer.add_sources"),
+    Step("a folder is walked", "new", "indexer.scan._Walker._enter", 2),
+    Step("it is known what is new", "again", "indexer.pipeline.diff"),
+    Step("a file is read", "new", "media.isolated.DecodeProcess.read", 5),
+    Step("a preview is written", "new", "pathlib.Path.write_bytes", 4),
+    Step("a batch: contents written", "new", "store.batch._add_contents", 2),
+    Step("a batch: tags written", "new", "store.batch._tag_ids"),
+    Step("a batch: metadata written", "again", "store.batch._write_metadata", 2),
+    Step("moved files noted", "again", "store.writer.Writer.commit", 1),
+    Step("all batches committed", "again", "indexer.pipeline._Run._take_jobs", 1),
+    Step("files marked gone", "again", "store.writer.Writer.mark_gone"),
+    Step("the run to be written down", "again", "store.writer.Writer.finish", when=BEFORE),
+    Step("an index file is written", "bare", "store.flat.FlatIndex.save"),
+    Step("an index file is fsynced", "bare", "os.fsync"),
+    Step("tiers: to grow while the run goes on", "grown", "store.growth.Growth.grow", when=BEFORE),
+    Step("tiers: grown, the run goes on", "grown", "store.growth.Growth.grow"),
+    Step("tiers: before training", "grown", "store.ivf.IvfIndex.trained", when=BEFORE),
+    Step("tiers: measured", "grown", "store.growth.tuned", 2),
+    Step("tiers: half an inverted file is written", "grown", "store.ivf.IvfIndex.save", 2, HALF),
+    Step("tiers: half its twin is written", "grown", "store.flat.FlatIndex.save", 3, HALF),
+    Step("tiers: old files removed", "grown", "store.growth.sweep", 3),
+    Step("tiers: deletions forgotten", "grown", "store.writer.Writer.forget_tombstones", 1),
+    Step("a model dropped: its index files to be removed", "two", "store.writer.sweep", when=BEFORE),
+    Step("a model dropped: its index files removed", "two", "store.writer.sweep"),
+    Step("migration: a table is made", "old", "alembic.ddl.impl.DefaultImpl.create_table", 2),
+    Step("migration: not committed", "old", COMMIT, when=BEFORE),
+]
+ACTS = {
+    "new": "index",
+    "again": "index",
+    "gone": "prune",
+    "bare": "search",
+    "grown": "grow",
+    "old": "open",
+    "two": "drop",
+}
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +129,11 @@ def kill_and_check(scene: Scene, killer: Killer, fault: Fault) -> None:
     check_after(scene, killer)
 
 
-@pytest.mark.parametrize("step", STEPS, ids=[f"{step.scene}: {step.name}" for step in STEPS])
+def named(step: Step) -> str:
+    return f"{step.scene}: {step.name}"
+
+
+@pytest.mark.parametrize("step", STEPS, ids=named)
 def test_killed_at_a_step(stage: dict[str, Scene], killer: Killer, step: Step) -> None:
     kill_and_check(stage[step.scene], killer, Fault(step.function, step.call, step.when))
 
@@ -254,7 +271,13 @@ def test_what_can_be_made_again_costs_no_run(
 # The long form
 
 
-INDEXING = [step for step in STEPS if step.scene in ("new", "again", "grown")]
+INDEXING = [step for step in (*STEPS, *MORE_STEPS) if step.scene in ("new", "again", "grown")]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("step", MORE_STEPS, ids=named)
+def test_killed_at_another_step(stage: dict[str, Scene], killer: Killer, step: Step) -> None:
+    kill_and_check(stage[step.scene], killer, Fault(step.function, step.call, step.when))
 
 
 @pytest.mark.long
@@ -265,7 +288,7 @@ def test_killed_before_every_statement(stage: dict[str, Scene], killer: Killer, 
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("step", INDEXING, ids=[f"{step.scene}: {step.name}" for step in INDEXING])
+@pytest.mark.parametrize("step", INDEXING, ids=named)
 def test_killed_at_every_call_of_a_step(stage: dict[str, Scene], killer: Killer, step: Step) -> None:
     scene = stage[step.scene]
     for call in range(1, 100):
