@@ -124,9 +124,9 @@ def test_a_dropped_model_leaves_nothing(second: Library, indexed: Library, monke
     database = second.settings.library / "library.db"
     with contextlib.closing(sqlite3.connect(database)) as db:
         key = db.execute("SELECT id FROM spaces WHERE name = 'mirrored'").fetchone()[0]
-    assert list((second.settings.library / "index").glob(f"{key}-*.faiss"))
+    assert list((second.settings.library / "index").glob(f"{key}-*.flat"))
     assert second.drop_model("mirrored") == 4
-    assert not list((second.settings.library / "index").glob(f"{key}-*.faiss"))
+    assert not list((second.settings.library / "index").glob(f"{key}-*.flat"))
     with contextlib.closing(sqlite3.connect(database)) as db:
         assert db.execute("SELECT count(*) FROM vectors WHERE space_id = ?", (key,)).fetchone() == (0,)
         assert db.execute("PRAGMA freelist_count").fetchone() == (0,)
