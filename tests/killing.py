@@ -40,6 +40,8 @@ from tests.plain_user import InThread
 
 BEFORE, AFTER, HALF = "before", "after", "half"
 """When to kill: before a call, after it, or after it with only half of the file that it wrote on the disk."""
+FEW = 3
+"""New vectors for which no index file is written anew."""
 MARK = "GLIMPSE_TEST_RUN"
 """Names a run in the environment of its processes, by which those that outlive it are found."""
 
@@ -133,14 +135,14 @@ def do_prune(place: Path) -> None:
 
 def do_search(place: Path) -> None:
     """Search a library that has no index file, which makes one."""
-    with patch.object(store.vectors, "TAIL", 3), glimpse.Library(settings(place)) as library:
+    with patch.object(store.vectors, "TAIL", FEW), glimpse.Library(settings(place)) as library:
         library.search("red")
 
 
 def do_grow(place: Path) -> None:
     """Index with tiers that grow for a handful of photos: in the middle of the run, and at its end with training."""
     with (
-        patch.multiple(store.growth, FEW_NEW=3, GROWN=1.1, WANTED=-1.0),
+        patch.multiple(store.growth, FEW_NEW=FEW, GROWN=1.1, WANTED=-1.0),
         patch.object(indexer.pipeline, "MANY_NEW", 6),
         glimpse.Library(replace(settings(place), tier="ivf")) as library,
     ):

@@ -16,7 +16,7 @@ from core.errors import LibraryError
 from store.indexfile import verify
 from store.schema import metadata_of
 from tests.conftest import paint
-from tests.killing import Killer, do_grow, settings
+from tests.killing import FEW, Killer, do_grow, settings
 from tests.test_upgrade import fill_old
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -215,7 +215,7 @@ def everything(place: Path) -> dict[str, object]:
     held: dict[str, object] = {name: ask(library, sql) for name, sql in TABLES.items()}
     held["previews"] = stored(library)
     held["index"] = sorted(
-        (path.suffix, path.name.split("-")[1], verify(path))
+        (path.suffix, verify(path), max(0, behind(library, path) - FEW))
         for path in (library / "index").glob("*.*")
         if path.suffix != ".tmp"
     )
@@ -259,6 +259,13 @@ def check_after(scene: Scene, killer: Killer, but: Set[str] = frozenset()) -> No
 def half_done(library: Path) -> set[tuple[object, ...]]:
     """Return what there is of HALF_DONE."""
     return {(name, *row) for name, sql in HALF_DONE.items() for row in ask(library, sql)}
+
+
+def behind(library: Path, file: Path) -> int:
+    """Return how many vectors an index file lacks."""
+    space, last = file.name.split("-")[:2]
+    ((count,),) = ask(library, f"SELECT count(*) FROM vectors WHERE space_id = {int(space)} AND id > {int(last)}")
+    return int(str(count))
 
 
 def stored(library: Path) -> dict[str, str]:
