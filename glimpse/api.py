@@ -6,11 +6,12 @@ the model is being opened.
 
 import contextlib
 import os
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from core.errors import LibraryError, OldLibraryError, UnknownFileError
+from core.errors import LibraryBusyError, LibraryError, OldLibraryError, UnknownFileError
 from core.settings import Settings
 from core.types import (
     Failure,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from store.reader import Reader
 
 FilePath = str | os.PathLike[str]
+PATIENCE = 30.0
+"""Seconds that reading waits for another process to bring a library of an earlier version up to date."""
 
 
 def open(directory: FilePath | None = None, model: str | None = None) -> "Library":  # noqa: A001
@@ -56,6 +59,7 @@ class Library:
         self.settings = settings
         self._progress = progress
         self._encoder: Encoder | None = None
+        self._loaded = ""
         self._engine: Engine | None = None
 
     def index(
@@ -232,13 +236,24 @@ class Library:
         """Open the library for reading, and bring one of an earlier version up to date first."""
         from store.reader import Reader
 
-        try:
-            return Reader(self.settings.library)
-        except OldLibraryError:
-            from store.writer import Writer
+        folder, until = self.settings.library, time.monotonic() + PATIENCE
+        while True:
+            try:
+                return Reader(folder)
+            except OldLibraryError as error:
+                from store.writer import Writer
 
-            Writer(self.settings.library).close()
-            return Reader(self.settings.library)
+                if not os.access(folder, os.W_OK):
+                    raise LibraryError(
+                        f"{folder} was made by an earlier glimpse and cannot be written to; "
+                        f"run any glimpse command once where it can be written to"
+                    ) from error
+                try:
+                    Writer(folder).close()
+                except LibraryBusyError:  # whoever writes to it may be bringing it up to date just now
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.05)
 
     def _must_exist(self) -> None:
         if not self.exists():
@@ -262,15 +277,17 @@ class Library:
 
     def _load(self, model: str | None) -> "Encoder":
         """Load a model, once."""
-        if self._encoder is None:
-            from encoders.registry import default, load
+        from encoders.registry import default, load
 
-            self._encoder = load(model or default(), self.settings.cache, self._progress)
+        wanted = model or default()
+        if self._encoder is None or self._loaded != wanted:
+            self._encoder, self._loaded = load(wanted, self.settings.cache, self._progress), wanted
         return self._encoder
 
     def _open_engine(self, texts: bool = False) -> "Engine":
-        """Open the library for search, once, and again if it was put in the place of another; texts: will come."""
-        if self._engine is not None and not self._engine.reader.is_current():
+        """Open the library for search, anew where it or the model that answers is another; texts: some will come."""
+        engine = self._engine
+        if engine is not None and not (engine.reader.is_current() and engine.answers(self.settings.model)):
             self.close()
         if self._engine is None:
             self._must_exist()

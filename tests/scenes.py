@@ -15,9 +15,9 @@ import glimpse
 from core.errors import LibraryError
 from store.indexfile import verify
 from store.schema import metadata_of
+from tests import old_libraries
 from tests.conftest import paint
 from tests.killing import FEW, Killer, do_grow, settings
-from tests.test_upgrade import fill_old
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="{stars}"
@@ -180,10 +180,7 @@ def two(place: Path) -> None:
 
 def old(place: Path) -> None:
     """A library of schema 0001."""
-    (place / "photos").mkdir()
-    for number, name in enumerate(("red", "green", "blue", "white")):
-        paint(place / "photos" / f"{name}.png", (255, 40 * number, 0))
-    fill_old(place / "library", place / "photos")
+    old_libraries.load("0001", place)
 
 
 def index(place: Path) -> None:
