@@ -285,8 +285,9 @@ class Library:
         return self._encoder
 
     def _open_engine(self, texts: bool = False) -> "Engine":
-        """Open the library for search, once for each model that answers; texts: there will be some."""
-        if self._engine is not None and not self._engine.answers(self.settings.model):
+        """Open the library for search, anew where it or the model that answers is another; texts: some will come."""
+        engine = self._engine
+        if engine is not None and not (engine.reader.is_current() and engine.answers(self.settings.model)):
             self.close()
         if self._engine is None:
             self._must_exist()

@@ -100,8 +100,15 @@ class _Files:
         elif new > FEW_NEW or dead > DEAD * self._count or (train and ivf != (self._ivf is not None)):
             self._write(ivf, train)
         else:
+            self._tidy(self._count - new)
             return
         self._library.forget_tombstones(self._space.id, self._last)
+
+    def _tidy(self, covered: int) -> None:
+        """Make good what a run did not come to that was killed behind its writing; covered: vectors up to LAST."""
+        sweep(self._folder, self._space.id, {file.path for file in (self._flat, self._ivf) if file})
+        if self._flat and len(self._dead) and self._flat.facts["vectors"] == covered:  # it has none of them
+            self._library.forget_tombstones(self._space.id, self._flat.last)
 
     def _fingerprint(self, vector_id: int) -> str | None:
         return self._reader.fingerprint(self._space, vector_id)

@@ -1,6 +1,9 @@
 """What readers and the writer of a library share: names of files, the schema's number, what errors mean."""
 
 import contextlib
+import errno
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,8 @@ PREVIEWS = "previews"
 REPAIR = "put a copy back from a backup, or move the folder away and index again"
 NEWEST = "0003"
 """The newest schema: the last revision in migrations/versions."""
+SIDE_FILE = 1 << 16
+"""Bytes that SQLite wants beside a database that is to be read, and some more."""
 VECTOR_DTYPE = "<f2"
 """fp16, little-endian: half the bytes, and a deviation (1e-3) far below what separates two photos."""
 
@@ -33,6 +38,8 @@ def explain(folder: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise LibraryError(_sentence(folder, str(error))) from error
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise LibraryError(_full(folder)) from error
         raise LibraryError(f"cannot use {folder} as a library: {(error.strerror or str(error)).lower()}") from error
     except Exception as error:
         # SQLAlchemy wraps the driver's error in its own, whose import readers are spared.
@@ -40,6 +47,22 @@ def explain(folder: Path) -> Iterator[None]:
         if not isinstance(cause, sqlite3.Error):
             raise
         raise LibraryError(_sentence(folder, str(cause))) from error
+
+
+def identity(folder: Path, written: bool = False) -> tuple[int, ...] | None:
+    """Return what tells a library's database from one put in its place, None where there is none.
+
+    written: and from itself, after something was written to it.
+    """
+    database = folder / DATABASE
+    try:
+        stat = os.stat(database)
+        if not written:
+            return stat.st_dev, stat.st_ino
+        log = database.with_name(f"{DATABASE}-wal")
+        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, log.stat().st_size if log.exists() else 0
+    except OSError:
+        return None
 
 
 def check_version(version: str | None, folder: Path) -> None:
@@ -54,8 +77,10 @@ def check_version(version: str | None, folder: Path) -> None:
 
 
 def _sentence(folder: Path, text: str) -> str:
-    if "full" in text:
-        return f"the disk that holds {folder} is full; free some space and run the command again"
+    if "full" in text or ("I/O" in text and has_no_room(folder)):
+        return _full(folder)
+    if "I/O" in text:
+        return f"the disk that holds {folder} cannot be read or written ({text}); is it still connected, and whole?"
     if "not a database" in text or "malformed" in text:
         return f"{folder / DATABASE} is damaged ({text}); {REPAIR}"
     if "no such table" in text:
@@ -65,3 +90,15 @@ def _sentence(folder: Path, text: str) -> str:
     if "locked" in text:
         return f"{folder / DATABASE} is busy; try again when the other program has finished"
     return f"{folder / DATABASE}: {text}"
+
+
+def _full(folder: Path) -> str:
+    return f"the disk that holds {folder} is full; free some space and run the command again"
+
+
+def has_no_room(folder: Path) -> bool:
+    """Say whether a disk has no room even for SQLite's smallest side file, which it calls an I/O error."""
+    try:
+        return shutil.disk_usage(folder).free < SIDE_FILE
+    except OSError:
+        return False

@@ -45,7 +45,9 @@ class Previews:
     def write(self, digest: bytes, preview: bytes) -> None:
         """Keep a preview; raises OSError where the disk does not take it."""
         path = self.path(digest)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            self._folder.mkdir(exist_ok=True)  # without its parents: a library that was moved away stays away
+            path.parent.mkdir(exist_ok=True)
         scratch = path.with_suffix(f".{os.urandom(8).hex()}")
         try:
             scratch.write_bytes(preview)

@@ -21,7 +21,18 @@ import numpy.typing as npt
 from core.errors import LibraryError, OldLibraryError
 from core.types import Failure, Info, Metadata, Place, SpaceStatus, Status, Vector
 from store.indexfile import FLAT, IVF, IndexFile, find
-from store.names import DATABASE, INDEX, NEWEST, REPAIR, VECTOR_DTYPE, check_version, explain, fingerprint
+from store.names import (
+    DATABASE,
+    INDEX,
+    NEWEST,
+    REPAIR,
+    VECTOR_DTYPE,
+    check_version,
+    explain,
+    fingerprint,
+    has_no_room,
+    identity,
+)
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import WHOLE
 
@@ -70,7 +81,8 @@ class Reader:
         if not (folder / DATABASE).is_file():
             raise LibraryError(f"there is no library in {folder}; make one with: glimpse index FOLDER")
         with explain(folder):
-            self._db = _connect(folder)
+            self._db, self._frozen = _connect(folder)
+        self._identity = identity(folder, self._frozen)
         try:
             version = self._rows("SELECT version_num FROM alembic_version")
             check_version(version[0][0] if version else None, folder)
@@ -83,6 +95,10 @@ class Reader:
     def close(self) -> None:
         """Close the database."""
         self._db.close()
+
+    def is_current(self) -> bool:
+        """Say whether this still reads the library: it is there, and no other was put in its place."""
+        return identity(self.folder, self._frozen) == self._identity
 
     def __enter__(self) -> "Reader":
         return self
@@ -369,26 +385,43 @@ class Reader:
             yield from self._rows(f"{sql} ({','.join('?' * len(part))})", *values, *part)
 
 
-def _connect(folder: Path) -> sqlite3.Connection:
-    """Connect read-only; where even WAL's side files cannot be made, read the file as one that nobody changes."""
+def _connect(folder: Path) -> tuple[sqlite3.Connection, bool]:
+    """Connect read-only; returns the connection, and whether it takes the file for one that nobody changes.
+
+    That is where even WAL's side files cannot be made: on a read-only disk, or a full one.
+    """
     database = folder / DATABASE
     uri = f"file:{quote(os.fsencode(database.absolute()))}?mode=ro"
-    db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=30)
     try:
-        db.execute(f"PRAGMA cache_size = -{_CACHE}")
-        db.execute("SELECT count(*) FROM sqlite_master")
-        return db
-    except sqlite3.DatabaseError:
-        db.close()
-        log = database.with_name(f"{DATABASE}-wal")
-        if os.access(folder, os.W_OK):
+        return _opened(uri), False
+    except sqlite3.DatabaseError as error:
+        writable = os.access(folder, os.W_OK)
+        if writable and database.with_name(f"{DATABASE}-journal").exists():
+            _opened(uri.replace("?mode=ro", "?mode=rw")).close()  # killed as it was made: rolls that back
+            return _opened(uri), False
+        if writable and not (has_no_room(folder) and "I/O" in str(error)):
             raise
+        log = database.with_name(f"{DATABASE}-wal")
         if log.exists() and log.stat().st_size:
+            if writable:
+                raise
             raise LibraryError(
                 f"{folder} cannot be written to and was not closed cleanly; "
                 f"run any glimpse command once where it can be written to"
             ) from None
-        return sqlite3.connect(f"{uri}&immutable=1", uri=True, check_same_thread=False, isolation_level=None)
+        return _opened(f"{uri}&immutable=1"), True
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    """Connect, and look whether there is something to read."""
+    db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=30)
+    try:
+        db.execute(f"PRAGMA cache_size = -{_CACHE}")
+        db.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.DatabaseError:
+        db.close()
+        raise
+    return db
 
 
 def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Halves]:

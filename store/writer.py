@@ -20,7 +20,7 @@ from core.errors import LibraryBusyError, LibraryError
 from core.types import FileStat, Metadata, Modality, Space, Vector, Walk
 from store.batch import parts, write_batch
 from store.indexfile import sweep
-from store.names import DATABASE, INDEX, LOCK, VECTOR_DTYPE, explain, fingerprint
+from store.names import DATABASE, INDEX, LOCK, VECTOR_DTYPE, explain, fingerprint, identity
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import MIDDLE, WHOLE, KnownFile, Source, Taken
 from store.schema import (
@@ -43,6 +43,8 @@ from store.versions import migrate
 PAGE_SIZE = 16384
 CACHE = 64 << 10
 """KiB of pages kept: digests come in no order, so that each batch needs all of their index (30 MB for a million)."""
+BUSY_SECONDS = 30.0
+"""How long to wait while another program writes to the database, which none of ours does meanwhile."""
 
 
 class Writer:
@@ -69,6 +71,7 @@ class Writer:
         except BaseException:
             self.close()
             raise
+        self._identity = identity(folder)
 
     def close(self) -> None:
         """Close the database and let the next writer in."""
@@ -291,8 +294,8 @@ class Writer:
             count = db.execute(delete(vectors).where(vectors.c.space_id.in_(ids))).rowcount
             db.execute(update(runs).where(runs.c.space_id.in_(ids)).values(space_id=_current()))
             db.execute(delete(spaces).where(spaces.c.id.in_(ids)))
-        for key in ids:
-            sweep(self.folder / INDEX, key, keep=set())
+            for key in ids:  # before the commit: afterwards nobody would know whose they are
+                sweep(self.folder / INDEX, key, keep=set())
         with contextlib.suppress(sqlite3.OperationalError), self._engine.connect() as db:
             _driver(db).execute("VACUUM")  # where there is no room for it, the pages are used again
         return int(count)
@@ -357,6 +360,15 @@ class Writer:
                 return
             with self._engine.begin() as db:
                 yield db
+                self._must_be_there()
+
+    def _must_be_there(self) -> None:
+        """Raise LibraryError where the library has gone: SQLite would go on, and write into a file without a name."""
+        if identity(self.folder) != self._identity:
+            raise LibraryError(
+                f"{self.folder} has gone while it was written to: moved, deleted, or on a drive that is away; "
+                f"put it back and run the command again"
+            )
 
 
 def _metadata_of(text: str) -> Metadata:
@@ -403,7 +415,7 @@ def _engine(database: Path) -> Engine:
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
-            "busy_timeout = 30000",
+            f"busy_timeout = {int(BUSY_SECONDS * 1000)}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 

@@ -21,6 +21,7 @@ from core.settings import Settings
 from media import isolated
 from media.worker import serve
 from tests.conftest import ROOT, paint
+from tests.mounted import glimpse_says
 
 NOBODY = 65534
 
@@ -73,6 +74,9 @@ def _import_everything(scratch: Path) -> None:
         library.search("red", plus=["blue"])
         library.similar(scratch / "a.png")
         library.prune()
+    glimpse_says("status", "--library", scratch / "library")
+    for command in ("info", "similar", "tag"):
+        glimpse_says(command, scratch / "a.png", "--library", scratch / "library")
 
 
 if __name__ == "__main__":

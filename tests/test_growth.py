@@ -184,6 +184,32 @@ def test_deleted_photos_leave_when_new_ones_come(folder: Path) -> None:
     assert facts(folder, IVF)["trained"] == 400
 
 
+def test_what_a_run_killed_behind_its_writing_left_is_made_good(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(folder, rows(1, 100))
+    grow(folder)
+    (old,) = files(folder)
+    delete(folder, [5])
+    fill(folder, rows(2, 30), "b")
+    with monkeypatch.context() as patch:
+        patch.setattr(store.growth, "sweep", lambda *_, **__: None)
+        patch.setattr(Writer, "forget_tombstones", lambda *_: None)
+        grow(folder)
+    assert old in files(folder)
+    grow(folder)  # with nothing new
+    assert len(files(folder)) == 1
+    assert old not in files(folder)
+    with opened(folder) as index, Reader(folder) as reader:
+        assert len(reader.tombstones(index.space)[1]) == 0
+        assert len(index) == 129
+    delete(folder, [6])
+    grow(folder)
+    with opened(folder) as index, Reader(folder) as reader:  # which the file still has
+        assert len(reader.tombstones(index.space)[1]) == 1
+        assert len(index) == 128
+
+
 def test_a_file_whose_last_photo_was_deleted_still_fits(folder: Path) -> None:
     fill(folder, rows(1, 40))
     grow(folder)

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import shutil
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -223,6 +224,27 @@ def test_a_read_only_library_that_was_not_closed_says_what_to_do() -> None:
     )
 
 
+def test_a_library_killed_as_it_was_made_is_rolled_back_by_whoever_comes_first(
+    standing: Path, tmp_path: Path
+) -> None:
+    """SQLite turns a new database to WAL by way of a journal, which somebody who may only read cannot roll back."""
+    with contextlib.closing(sqlite3.connect(standing / DATABASE, isolation_level=None)) as db:
+        for statement in (
+            "PRAGMA journal_mode = DELETE",
+            "PRAGMA cache_size = 1",
+            "BEGIN",
+            "UPDATE files SET gone = 1",
+        ):
+            db.execute(statement)
+        db.execute("CREATE TABLE more AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 99) "
+                   "SELECT randomblob(9999) FROM n")  # fmt: skip
+        shutil.copytree(standing, tmp_path / "killed")
+        db.execute("ROLLBACK")
+    assert (tmp_path / "killed" / f"{DATABASE}-journal").stat().st_size > 0
+    with Reader(tmp_path / "killed") as reader:
+        assert reader.status().files == 4
+
+
 # What may be wrong with it
 
 
@@ -271,7 +293,7 @@ def test_a_commit_is_all_or_nothing(writer: Writer, monkeypatch: pytest.MonkeyPa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store.batch, "_write_files", fail)
-    with pytest.raises(LibraryError, match="no space left"):
+    with pytest.raises(LibraryError, match="is full; free some space"):
         fill(writer, ("second", (0, 1, 0)), ("third", (0, 0, 1)))
     for table in ("contents", "segments", "vectors", "files"):
         assert ask(writer.folder, f"SELECT count(*) FROM {table}") == [(1,)]
