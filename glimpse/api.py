@@ -7,9 +7,11 @@ the model is being opened.
 import contextlib
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from core.diagnosis import Diagnosis, Finding, State
 from core.errors import GlimpseError, LibraryError, OldLibraryError, UnknownFileError
 from core.settings import Settings
 from core.types import (
@@ -203,6 +205,45 @@ class Library:
         self._must_exist()
         with Writer(self.settings.library) as writer:
             return writer.prune()
+
+    def backup(self, folder: FilePath, previews: bool = False, progress: ProgressCallback | None = None) -> Path:
+        """Copy the library into a folder, which is a library itself, and replace an earlier backup there.
+
+        previews: those, too. Safe beside an index run and searches. Returns the folder; raises LibraryError.
+        """
+        from store.backup import backup
+
+        self._must_exist()
+        target = Path(os.path.abspath(expanded(folder)))
+        backup(self.settings.library, target, previews, progress or self._progress or (lambda _: None))
+        return target
+
+    def doctor(self, repair: bool = False, progress: ProgressCallback | None = None) -> Diagnosis:
+        """Look the library over; with `repair`, mend what can be mended, and without change nothing."""
+        from store.doctor import examine
+
+        self._must_exist()
+        if repair:
+            self.close()
+        found = examine(self.settings.library, repair, progress or self._progress or (lambda _: None))
+        return replace(found, findings=(*found.findings, self._examine_model()))
+
+    def _examine_model(self) -> Finding:
+        """See whether the model that answers is on this machine."""
+        from encoders.registry import preset
+
+        try:
+            model = self._model()
+            if model is None:
+                return Finding("model", State.OK, "none yet")
+            chosen = preset(model)
+        except OldLibraryError:
+            return Finding("model", State.OK, "known once the library is up to date")
+        except GlimpseError as error:
+            return Finding("model", State.PROBLEM, str(error))
+        if chosen.ready:
+            return Finding("model", State.OK, f"'{model}' is on this machine")
+        return Finding("model", State.PROBLEM, f"'{model}' is not on this machine", f"glimpse models get {model}")
 
     def exists(self) -> bool:
         """Say whether the library has been made yet."""

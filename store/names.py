@@ -11,7 +11,11 @@ DATABASE = "library.db"
 LOCK = "write.lock"
 INDEX = "index"
 PREVIEWS = "previews"
-REPAIR = "put a copy back from a backup, or move the folder away and index again"
+REPAIR = "see what can be saved: glimpse doctor"
+CHECK_CELLS = "cell_size_check = ON"
+"""Has SQLite look twice at every page it reads, so that a damaged one is an error and not a wrong row."""
+DAMAGE = ("not a database", "malformed", "unsupported file format", "decode to utf-8", "disk i/o", "no such column")
+"""What SQLite says of a file that is not what was written."""
 NEWEST = "0002"
 """The newest schema: the last revision in migrations/versions."""
 VECTOR_DTYPE = "<f2"
@@ -49,7 +53,7 @@ def check_version(version: str | None, folder: Path) -> None:
 def _sentence(folder: Path, text: str) -> str:
     if "full" in text:
         return f"the disk that holds {folder} is full; free some space and run the command again"
-    if "not a database" in text or "malformed" in text:
+    if any(sign in text.lower() for sign in DAMAGE):
         return f"{folder / DATABASE} is damaged ({text}); {REPAIR}"
     if "no such table" in text:
         return f"there is no library in {folder} yet ({text}); make one with: glimpse index FOLDER"

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from core.errors import LibraryError, OldLibraryError
 from core.types import Failure, Info, Metadata, Place, SpaceStatus, Status, Vector
-from store.names import DATABASE, INDEX, NEWEST, REPAIR, VECTOR_DTYPE, check_version, explain
+from store.names import CHECK_CELLS, DATABASE, INDEX, NEWEST, REPAIR, VECTOR_DTYPE, check_version, explain
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import WHOLE
 
@@ -61,7 +61,7 @@ class Reader:
         if not (folder / DATABASE).is_file():
             raise LibraryError(f"there is no library in {folder}; make one with: glimpse index FOLDER")
         with explain(folder):
-            self._db = _connect(folder)
+            self._db = connect(folder)
         try:
             version = self._rows("SELECT version_num FROM alembic_version")
             check_version(version[0][0] if version else None, folder)
@@ -297,12 +297,13 @@ class Reader:
             yield from self._rows(f"{sql} ({','.join('?' * len(part))})", *values, *part)
 
 
-def _connect(folder: Path) -> sqlite3.Connection:
+def connect(folder: Path) -> sqlite3.Connection:
     """Connect read-only; where even WAL's side files cannot be made, read the file as one that nobody changes."""
     database = folder / DATABASE
     uri = f"file:{quote(os.fsencode(database.absolute()))}?mode=ro"
     db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=30)
     try:
+        db.execute(f"PRAGMA {CHECK_CELLS}")
         db.execute("SELECT count(*) FROM sqlite_master")
         return db
     except sqlite3.DatabaseError:

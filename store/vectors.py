@@ -175,7 +175,7 @@ class VectorIndex:
             self._main.save(scratch)
             with scratch.open("rb+") as file:
                 os.fsync(file.fileno())
-            stamp = f"{self._stamp(self._covered)}-{_checksum(scratch)}"
+            stamp = f"{self._stamp(self._covered)}-{checksum(scratch)}"
             old = list(self._folder.glob(f"{self.space.id}-*.faiss"))
             new = self._folder / f"{stamp}.faiss"
             scratch.replace(new)
@@ -193,8 +193,8 @@ class VectorIndex:
         for path in sorted(self._folder.glob(f"{self.space.id}-*.faiss"), reverse=True):
             with contextlib.suppress(OSError, RuntimeError, ValueError, IndexError, OverflowError):
                 covered = int(path.stem.split("-")[2])
-                stamp, _, checksum = path.stem.rpartition("-")
-                if stamp != self._stamp(covered) or checksum != _checksum(path):
+                stamp, _, told = path.stem.rpartition("-")
+                if stamp != self._stamp(covered) or told != checksum(path):
                     continue
                 self._main = FlatIndex.mapped(path)
                 self._covered = covered
@@ -206,7 +206,7 @@ class VectorIndex:
         return f"{self.space.id}-{self.space.epoch}-{covered}-{xxhash.xxh32_hexdigest(last.tobytes())}"
 
 
-def _checksum(path: Path) -> str:
+def checksum(path: Path) -> str:
     """Return XXH3-64 over the whole file: 100,000 vectors take some 10 ms, and a flipped bit is noticed."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return xxhash.xxh3_64_hexdigest(content)
