@@ -5,11 +5,12 @@ the model is being opened.
 """
 
 import contextlib
+import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from core.diagnosis import Diagnosis, Finding, State
 from core.errors import GlimpseError, LibraryError, OldLibraryError, UnknownFileError
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from store.reader import Reader
 
 FilePath = str | os.PathLike[str]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def open(directory: FilePath | None = None, model: str | None = None) -> "Library":  # noqa: A001
@@ -51,6 +54,26 @@ def open(directory: FilePath | None = None, model: str | None = None) -> "Librar
     return Library(default_settings(None if directory is None else Path(directory), model))
 
 
+def _of_library(method: Callable[Concatenate["Library", P], T]) -> Callable[Concatenate["Library", P], T]:
+    """Have a method that fails unexpectedly look whether the library is damaged, and say so if it is."""
+
+    @functools.wraps(method)
+    def called(self: "Library", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except GlimpseError:
+            raise
+        except Exception as error:
+            from store.doctor import damage
+            from store.names import REPAIR
+
+            if self.exists() and (found := damage(self.settings.library)):
+                raise LibraryError(f"the library {self.settings.library} is damaged: {found}; {REPAIR}") from error
+            raise
+
+    return called
+
+
 class Library:
     """A library of photos: index folders into it, then ask. Methods raise GlimpseError with a clear sentence."""
 
@@ -60,6 +83,7 @@ class Library:
         self._encoder: Encoder | None = None
         self._engine: Engine | None = None
 
+    @_of_library
     def index(
         self,
         paths: Iterable[FilePath] = (),
@@ -104,6 +128,7 @@ class Library:
                 self._open_engine().index.refresh()
         return report
 
+    @_of_library
     def search(self, query: str, k: int = 10, *, plus: Sequence[str] = (), minus: Sequence[str] = ()) -> list[Hit]:
         """Return the k best photos for words or a picture file, best first, with terms added and subtracted.
 
@@ -121,11 +146,13 @@ class Library:
                     self._progress(Progress(f"the model reads only the beginning of '{term.value[:40]}...'"))
         return engine.search(asked, k)
 
+    @_of_library
     def similar(self, file: FilePath, k: int = 10) -> list[Hit]:
         """Return the k photos most like a picture file, which is not among them."""
         term = Term(Modality.IMAGE, str(expanded(file)))
         return self._open_engine().search(Query((term,)), k)
 
+    @_of_library
     def suggest_tags(self, file: FilePath, k: int = 5) -> list[Tag]:
         """Return the k tags that fit a photo best, best first; the photo need not be in the library."""
         from search.pictures import encode_photo, read_query
@@ -138,6 +165,7 @@ class Library:
             photo, self._image_mean(encoder.space), k
         )
 
+    @_of_library
     def preview(self, hit: Hit) -> bytes:
         """Return a small picture of a hit, WebP: the stored one, or else one made from the photo, which is kept.
 
@@ -160,6 +188,7 @@ class Library:
                 previews.write(digest, made)
         return made
 
+    @_of_library
     def use_model(self, model: str, anyway: bool = False) -> None:
         """Have another model answer; raises LibraryError where it lacks photos, unless that is to be `anyway`."""
         from store.writer import Writer
@@ -170,6 +199,7 @@ class Library:
         self.close()
         self._encoder = None
 
+    @_of_library
     def drop_model(self, model: str) -> int:
         """Forget all vectors of a model that does not answer; returns their number."""
         from store.writer import Writer
@@ -178,6 +208,7 @@ class Library:
         with Writer(self.settings.library) as writer:
             return writer.drop(model)
 
+    @_of_library
     def info(self, file: FilePath) -> Info:
         """Return what the library knows about one of its files; raises UnknownFileError."""
         self._must_exist()
@@ -188,16 +219,19 @@ class Library:
             raise UnknownFileError(f"{path} is not in the library; take it in with: glimpse index {path}")
         return found
 
+    @_of_library
     def status(self) -> Status:
         """Count what is in the library."""
         with self._reader() as reader:
             return reader.status()
 
+    @_of_library
     def failures(self) -> list[Failure]:
         """Return the files that could not be read, and why."""
         with self._reader() as reader:
             return reader.failures()
 
+    @_of_library
     def prune(self) -> int:
         """Forget files that are gone and vectors that nothing needs any more; returns the number of files."""
         from store.writer import Writer

@@ -15,11 +15,11 @@ import numpy as np
 from core.diagnosis import Finding, State
 from core.types import Progress
 from store.layout import layouts
-from store.names import DATABASE, NEWEST, VECTOR_DTYPE, check_version
+from store.names import DATABASE, DATABASE_ERRORS, NEWEST, VECTOR_DTYPE, check_version
 from store.pages import is_log
 from store.patient import Check, Found, Patient, Trouble
 from store.records import WHOLE
-from store.salvage import flush, mend_facts
+from store.salvage import doubtful, drop_rows, flush, mend_facts, mend_references
 
 SHOWN = 100
 """Errors of SQLite's own check that are asked for."""
@@ -48,7 +48,7 @@ def check_database(patient: Patient) -> Found:
     try:
         rows = patient.db.execute("SELECT version_num FROM alembic_version").fetchall()
         patient.version = str(rows[0][0]) if rows else None
-    except sqlite3.Error as caught:
+    except DATABASE_ERRORS as caught:
         error = str(caught)
     if patient.version is not None and patient.version.isdigit():
         check_version(patient.version, patient.folder)
@@ -193,15 +193,19 @@ def _errors(db: sqlite3.Connection) -> list[str]:
     """Return what SQLite finds wrong, nothing where all is well."""
     try:
         found = [str(row[0]) for row in db.execute(f"PRAGMA integrity_check({SHOWN})")]
-    except sqlite3.Error as error:
+    except DATABASE_ERRORS as error:
         return [str(error)]
     return [] if found == ["ok"] else found
 
 
 def _reindex(patient: Patient) -> str:
     """Build all indexes anew; returns what was done, "" where that does not help, and then nothing is changed."""
-    with contextlib.suppress(sqlite3.Error), patient.writing() as db:
+    with contextlib.suppress(*DATABASE_ERRORS), patient.writing() as db:
+        wrong = doubtful(db, db)
         db.execute("REINDEX")
+        drop_rows(db, wrong)
+        mend_references(db)
+        mend_facts(db)
         if errors := _errors(db):
             raise sqlite3.DatabaseError(errors[0])
         patient.sound = True
@@ -220,7 +224,7 @@ def _empty_log(patient: Patient, log: Path) -> str:
     flush(kept)
     patient.close()
     with (
-        contextlib.suppress(sqlite3.Error),  # a damaged database is put aside with its log
+        contextlib.suppress(*DATABASE_ERRORS),  # a damaged database is put aside with its log
         contextlib.closing(sqlite3.connect(patient.database, isolation_level=None, timeout=30)) as db,
     ):
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -12,7 +12,7 @@ from core.errors import LibraryError
 from core.types import ProgressCallback
 from store.checkup import DATABASE_CHECKS
 from store.lock import write_lock
-from store.names import DATABASE, explain
+from store.names import DATABASE, DATABASE_ERRORS, explain
 from store.patient import Patient, Trouble
 from store.upkeep import FILE_CHECKS
 
@@ -36,6 +36,19 @@ def examine(folder: Path, repair: bool = False, progress: ProgressCallback = lam
             for found in check(patient)
         ]
         return Diagnosis(folder, tuple(findings), patient.copy, patient.salvaged.saved, patient.salvaged.lost)
+
+
+def damage(folder: Path) -> str:
+    """Return the first thing that is wrong with a library's database, "" where nothing is; never raises."""
+    try:
+        with Patient(folder, lambda _: None, mending=False) as patient:
+            for _, check in DATABASE_CHECKS:
+                for found in check(patient):
+                    if isinstance(found, Trouble) and found.mend:
+                        return found.text
+    except (OSError, *DATABASE_ERRORS, LibraryError) as error:
+        return str(error)
+    return ""
 
 
 def _settled(name: str, found: Finding | Trouble, repair: bool) -> Finding:

@@ -3,11 +3,17 @@
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
+from core.types import Metadata, Walk
+
 DIGEST_BYTES = 16
+MEAN_LENGTH = 1.01
+"""More than the mean of unit vectors can be."""
 TYPES: dict[str, tuple[type, ...]] = {
     "INTEGER": (int,),
     "BIGINT": (int,),
@@ -19,11 +25,31 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _is_json(text: str) -> bool:
+def _is_object(text: str, may: Set[str] | None = None, must: Set[str] = frozenset()) -> bool:
+    """Say whether a text is a JSON object with no other keys than it may have and all that it must."""
     try:
-        return isinstance(json.loads(text), dict | list)
+        said = json.loads(text)
     except ValueError:
         return False
+    return isinstance(said, dict) and said.keys() >= must and (may is None or said.keys() <= may)
+
+
+def _are_tests(text: str) -> bool:
+    try:
+        return all(isinstance(test, dict) for test in json.loads(text))
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_mean(data: bytes) -> bool:
+    if len(data) % 4:
+        return False
+    mean = np.frombuffer(data, np.float32).astype(np.float64)
+    return bool(np.isfinite(mean).all() and np.linalg.norm(mean) < MEAN_LENGTH)
+
+
+def _names(kind: type[Metadata] | type[Walk]) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind))
 
 
 def _is_path(path: bytes) -> bool:
@@ -32,16 +58,17 @@ def _is_path(path: bytes) -> bool:
 
 RULES: dict[tuple[str, str], Callable[[Any], bool]] = {
     ("contents", "digest"): lambda digest: len(digest) == DIGEST_BYTES,
-    ("contents", "metadata"): _is_json,
+    ("contents", "metadata"): lambda text: _is_object(text, may=_names(Metadata)),
     ("files", "path"): lambda path: path != b"" and not os.path.isabs(path) and b"\0" not in path,
     ("file_tags", "source"): lambda source: source.isalpha(),
     ("library", "tier"): lambda tier: tier in ("exhaustive", "ivf"),
     ("roots", "path"): _is_path,
-    ("runs", "summary"): _is_json,
+    ("means", "mean"): _is_mean,
+    ("runs", "summary"): lambda text: _is_object(text, must={"added", "failed", "interrupted"}),
     ("sources", "path"): _is_path,
-    ("sources", "walk"): _is_json,
+    ("sources", "walk"): lambda text: _is_object(text, may=_names(Walk)),
     ("spaces", "dim"): lambda dim: dim > 0,
-    ("spaces", "self_test"): _is_json,
+    ("spaces", "self_test"): _are_tests,
 }
 """What a value must be beside its type."""
 
@@ -81,6 +108,11 @@ class Layout:
         if not self.least <= len(values) <= len(self.columns):
             return False
         return all(column.takes(value) for column, value in zip(self.columns, values, strict=False))
+
+    def mended(self, values: Sequence[Any]) -> list[Any]:
+        """Return the values with those left out that are wrong and can be told anew, as JSON that is none."""
+        pairs = zip(self.columns, values, strict=False)
+        return [None if column.rule and not column.required and not column.takes(v) else v for column, v in pairs]
 
 
 def layouts(db: sqlite3.Connection) -> dict[str, Layout]:

@@ -14,12 +14,24 @@ PREVIEWS = "previews"
 REPAIR = "see what can be saved: glimpse doctor"
 CHECK_CELLS = "cell_size_check = ON"
 """Has SQLite look twice at every page it reads, so that a damaged one is an error and not a wrong row."""
-DAMAGE = ("not a database", "malformed", "unsupported file format", "decode to utf-8", "disk i/o", "no such column")
+DAMAGE = (
+    "not a database",
+    "malformed",
+    "unsupported file format",
+    "decode to utf-8",
+    "disk i/o",
+    "no such column",
+    "constraint failed",
+)
 """What SQLite says of a file that is not what was written."""
 NEWEST = "0002"
 """The newest schema: the last revision in migrations/versions."""
 VECTOR_DTYPE = "<f2"
 """fp16, little-endian: half the bytes, and a deviation (1e-3) far below what separates two photos."""
+
+
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What the driver raises; the second where it is to repeat a damaged name in a message of the first kind."""
 
 
 @contextlib.contextmanager
@@ -29,6 +41,8 @@ def explain(folder: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise LibraryError(_sentence(folder, str(error))) from error
+    except UnicodeDecodeError as error:
+        raise LibraryError(f"{folder / DATABASE} is damaged (a text that is none); {REPAIR}") from error
     except OSError as error:
         raise LibraryError(f"cannot use {folder} as a library: {(error.strerror or str(error)).lower()}") from error
     except Exception as error:

@@ -66,7 +66,6 @@ class Patient:
         """Open the database for a transaction."""
         self.close()
         with contextlib.closing(sqlite3.connect(self.database, isolation_level=None, timeout=30)) as db:
-            db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA synchronous = FULL")
             db.execute("BEGIN IMMEDIATE")
             try:

@@ -19,7 +19,17 @@ import numpy.typing as npt
 
 from core.errors import LibraryError, OldLibraryError
 from core.types import Failure, Info, Metadata, Place, SpaceStatus, Status, Vector
-from store.names import CHECK_CELLS, DATABASE, INDEX, NEWEST, REPAIR, VECTOR_DTYPE, check_version, explain
+from store.names import (
+    CHECK_CELLS,
+    DATABASE,
+    DATABASE_ERRORS,
+    INDEX,
+    NEWEST,
+    REPAIR,
+    VECTOR_DTYPE,
+    check_version,
+    explain,
+)
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import WHOLE
 
@@ -89,6 +99,8 @@ class Reader:
         else:
             asked = f"{columns} WHERE s.name = ? AND s.revision = coalesce(?, s.revision) ORDER BY s.id DESC LIMIT 1"
             rows = self._rows(asked, name, revision)
+        if rows and not (isinstance(rows[0][3], int) and rows[0][3] > 0):
+            raise LibraryError(f"{self.folder / DATABASE} is damaged: a model is not what was stored; {REPAIR}")
         return StoredSpace(*rows[0]) if rows else None
 
     def newest_vector(self, space_id: int) -> int:
@@ -306,7 +318,7 @@ def connect(folder: Path) -> sqlite3.Connection:
         db.execute(f"PRAGMA {CHECK_CELLS}")
         db.execute("SELECT count(*) FROM sqlite_master")
         return db
-    except sqlite3.DatabaseError:
+    except DATABASE_ERRORS:
         db.close()
         log = database.with_name(f"{DATABASE}-wal")
         if os.access(folder, os.W_OK):

@@ -7,12 +7,12 @@ import shutil
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from store.layout import Layout, layouts
-from store.names import DATABASE, NEWEST
+from store.names import DATABASE, DATABASE_ERRORS, NEWEST
 from store.pages import LEAF, Pages, Value
 from store.records import MIDDLE, WHOLE
 from store.versions import migrate
@@ -48,16 +48,18 @@ def salvage(folder: Path, scratch: Path) -> Salvage:
             db.execute("BEGIN")
             _copy_rows(pages, leaves, known, db)
             with _old(folder) as old:
+                drop_rows(db, doubtful(old, db) if old else set())
                 _from_indexes(old, db)
-                _mend_references(db)
+                mend_references(db)
                 mend_facts(db)
                 counts = {name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in known}  # noqa: S608
-                expected = {name: _expected(old, name) for name in known}
+                lost = {name: _lost(old, name, count) for name, count in counts.items()}
+                if lost.get("tags") != 0 or lost.get("file_tags") != 0:
+                    _have_tags_read(db)
             db.execute("COMMIT")
             db.execute("PRAGMA journal_mode = WAL")
     _upgrade(scratch, "head")
     flush(scratch / DATABASE)
-    lost = {name: None if (was := expected[name]) is None else max(was - counts[name], 0) for name in known}
     return Salvage(counts, lost)
 
 
@@ -115,12 +117,13 @@ def _copy_rows(pages: Pages, leaves: Sequence[int], known: dict[str, Layout], db
         if layout is None:
             continue
         for rowid, values in rows:
-            if values[:1] == [None] and layout.fits(values[1:]):
+            own = layout.mended(values[1:])
+            if values[:1] == [None] and layout.fits(own):
                 names = ", ".join(f'"{column.name}"' for column in layout.columns[: len(values) - 1])
                 marks = ", ".join("?" * len(values))
                 db.execute(
                     f"INSERT OR IGNORE INTO {layout.table} (id, {names}) VALUES ({marks})",  # noqa: S608
-                    (rowid, *values[1:]),
+                    (rowid, *own),
                 )
     for name, highest_id in highest.items():
         raised = db.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (highest_id, name))
@@ -154,7 +157,7 @@ def _old(folder: Path) -> Iterator[sqlite3.Connection | None]:
     """Open the damaged database as far as SQLite does, for what its indexes still tell."""
     try:
         db = sqlite3.connect(f"{(folder / DATABASE).absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    except sqlite3.Error:
+    except DATABASE_ERRORS:
         yield None
         return
     with contextlib.closing(db):
@@ -163,19 +166,19 @@ def _old(folder: Path) -> Iterator[sqlite3.Connection | None]:
 
 def _indexes(old: sqlite3.Connection, table: str) -> dict[str, list[str]]:
     """Return the indexes of a table and their columns."""
-    with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
+    with contextlib.suppress(*DATABASE_ERRORS):
         names = [row[1] for row in old.execute(f"PRAGMA index_list({table})")]
         return {name: [row[2] for row in old.execute(f'PRAGMA index_info("{name}")')] for name in names}
     return {}
 
 
-def _expected(old: sqlite3.Connection | None, table: str) -> int | None:
-    """Return how many rows a table had, by the table itself or whichever of its indexes is whole."""
+def _lost(old: sqlite3.Connection | None, table: str, saved: int) -> int | None:
+    """Return how many rows of a table were not saved, by the table itself or whichever of its indexes is whole."""
     found: list[int] = []
     for how in ["NOT INDEXED", *(f'INDEXED BY "{name}"' for name in _indexes(old, table))] if old else []:
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*DATABASE_ERRORS):
             found += old.execute(f"SELECT count(*) FROM {table} {how}").fetchone()  # type: ignore[union-attr]  # noqa: S608
-    return max(found, default=None)
+    return max(0, *(count - saved for count in found)) if found else None
 
 
 def _from_indexes(old: sqlite3.Connection | None, db: sqlite3.Connection) -> None:
@@ -204,14 +207,35 @@ def _covered(old: sqlite3.Connection | None, table: str, columns: tuple[str, ...
     found: list[tuple[object, ...]] = []
     for index, covered in _indexes(old, table).items() if old else ():
         if set(columns) <= set(covered):
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*DATABASE_ERRORS):
                 names = ", ".join(columns)
                 rows = old.execute(f'SELECT id, {names} FROM {table} INDEXED BY "{index}"')  # type: ignore[union-attr]  # noqa: S608
                 found.extend(rows)  # keeps what came before an error
     return found
 
 
-def _mend_references(db: sqlite3.Connection) -> None:
+def doubtful(old: sqlite3.Connection, db: sqlite3.Connection) -> set[tuple[str, int]]:
+    """Return (table, id) of the rows of `db` of which an index of `old` says something else: one of both is wrong."""
+    found: set[tuple[str, int]] = set()
+    for table in layouts(db):
+        for index, columns in _indexes(old, table).items():
+            names = ", ".join(f'"{name}"' for name in columns)
+            there = f"SELECT {names} FROM {table} NOT INDEXED WHERE id = ?"  # noqa: S608
+            with contextlib.suppress(*DATABASE_ERRORS):
+                for rowid, *told in old.execute(f'SELECT id, {names} FROM {table} INDEXED BY "{index}"'):  # noqa: S608
+                    row = db.execute(there, (rowid,)).fetchone()
+                    if row is not None and row != tuple(told):
+                        found.add((table, rowid))
+    return found
+
+
+def drop_rows(db: sqlite3.Connection, rows: Iterable[tuple[str, int]]) -> None:
+    """Delete rows, (table, id); what belongs to them is left to `mend_references`."""
+    for table, rowid in rows:
+        db.execute(f"DELETE FROM {table} WHERE id = ?", (rowid,))  # noqa: S608
+
+
+def mend_references(db: sqlite3.Connection) -> None:
     """Leave out what belongs to rows that are lost, until nothing does."""
     while broken := db.execute("PRAGMA foreign_key_check").fetchall():
         for table, rowid, parent, key in broken:
@@ -230,6 +254,11 @@ def mend_facts(db: sqlite3.Connection) -> None:
         "JOIN segments o ON o.content_id = s.content_id AND o.id != s.id WHERE NOT EXISTS "
         "(SELECT 1 FROM vectors w WHERE w.segment_id = o.id AND w.space_id = v.space_id))"
     )
+    # Whose metadata is lost is read again: so it is with photos that nobody has read metadata from yet.
+    db.execute(
+        "UPDATE contents SET metadata = NULL WHERE id IN (SELECT content_id FROM files f WHERE NOT EXISTS "
+        "(SELECT 1 FROM metadata m WHERE m.file_id = f.id))"
+    )
     fullest = db.execute("SELECT space_id FROM vectors GROUP BY 1 ORDER BY count(*) DESC LIMIT 1").fetchone()
     if fullest:
         answers = db.execute("UPDATE library SET current_space_id = coalesce(current_space_id, ?)", fullest)
@@ -237,6 +266,13 @@ def mend_facts(db: sqlite3.Connection) -> None:
             db.execute("INSERT INTO library (current_space_id) VALUES (?)", fullest)
     if not db.execute("SELECT 1 FROM sources").fetchone():
         db.execute("INSERT INTO sources (path, folder) SELECT path, 1 FROM roots")
+
+
+def _have_tags_read(db: sqlite3.Connection) -> None:
+    """Have the next run read keywords again, in photos and beside them."""
+    if any(row[1] == "metadata" for row in db.execute("PRAGMA table_info(contents)")):
+        db.execute("""UPDATE contents SET metadata = NULL WHERE metadata LIKE '%"keywords"%'""")
+        db.execute("UPDATE files SET beside = '' WHERE beside IS NOT NULL")
 
 
 def flush(path: Path) -> None:
