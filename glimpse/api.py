@@ -265,14 +265,19 @@ class Library:
     def _examine_model(self) -> Finding:
         """See whether the model that answers is on this machine."""
         from encoders.registry import preset
+        from store.reader import Reader
 
         try:
-            model = self._model()
+            with Reader(self.settings.library) as reader:  # which, unlike self._reader(), changes nothing
+                space = reader.space()
+            model = self.settings.model or (space.name if space else None)
             if model is None:
                 return Finding("model", State.OK, "none yet")
             chosen = preset(model)
         except OldLibraryError:
             return Finding("model", State.OK, "known once the library is up to date")
+        except LibraryError:
+            return Finding("model", State.OK, "known once the database can be read")
         except GlimpseError as error:
             return Finding("model", State.PROBLEM, str(error))
         if chosen.ready:

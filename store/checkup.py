@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from core.diagnosis import Finding, State
+from core.errors import LibraryError
 from core.types import Progress
 from store.layout import layouts
-from store.names import DATABASE, DATABASE_ERRORS, NEWEST, VECTOR_DTYPE, check_version
+from store.names import DATABASE, DATABASE_ERRORS, NEWEST, VECTOR_DTYPE, check_size, check_version
 from store.pages import is_log
 from store.patient import Check, Found, Patient, Trouble
 from store.records import WHOLE
@@ -46,9 +47,10 @@ def check_database(patient: Patient) -> Found:
             )
     error = ""
     try:
+        check_size(patient.folder)
         rows = patient.db.execute("SELECT version_num FROM alembic_version").fetchall()
         patient.version = str(rows[0][0]) if rows else None
-    except DATABASE_ERRORS as caught:
+    except (*DATABASE_ERRORS, LibraryError) as caught:
         error = str(caught)
     if patient.version is not None and patient.version.isdigit():
         check_version(patient.version, patient.folder)
@@ -85,6 +87,7 @@ def check_references(patient: Patient) -> Found:
     if not broken:
         yield _fine("references", "every row belongs to one that is there")
         return
+    patient.sound = False
     yield Trouble(f"rows belong to nothing: {_counts(broken)}", SAVES, patient.rebuild)
 
 
@@ -102,6 +105,7 @@ def check_values(patient: Patient) -> Found:
     if not +broken:
         yield _fine("values", f"{rows:,} rows say what rows of their tables can say")
         return
+    patient.sound = False
     yield Trouble(f"rows say what was never written: {_counts(+broken)}", SAVES, patient.rebuild)
 
 
@@ -154,7 +158,11 @@ def check_photos(patient: Patient) -> Found:
     if lacking:
         yield Trouble(f"{lacking:,} of {contents:,} photos have no vector and are not found", "glimpse index")
     if alone:
-        yield _noted("photos", f"{alone:,} photos have no file any more", "glimpse prune")
+        yield _noted(
+            "photos",
+            f"{alone:,} photos have no file that is known",
+            "glimpse index finds those that are there again; after that, glimpse prune forgets the others",
+        )
     if not lacking and not alone:
         yield _fine("photos", f"{contents:,}, all with a file and a vector")
 

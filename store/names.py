@@ -53,6 +53,14 @@ def explain(folder: Path) -> Iterator[None]:
         raise LibraryError(_sentence(folder, str(cause))) from error
 
 
+def check_size(folder: Path) -> None:
+    """Raise LibraryError if the database is empty and yet there was a library: SQLite would begin a new one."""
+    database = folder / DATABASE
+    with contextlib.suppress(OSError):
+        if database.stat().st_size == 0 and any(any((folder / name).glob("*")) for name in (PREVIEWS, INDEX)):
+            raise LibraryError(f"{database} is damaged (it is empty); {REPAIR}")
+
+
 def check_version(version: str | None, folder: Path) -> None:
     """Raise LibraryError if a newer program made the database."""
     if version is not None and version > NEWEST:

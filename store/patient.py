@@ -99,14 +99,17 @@ def _text(raw: bytes) -> str | bytes:
 
 def saved_text(found: Salvage, copy: Path) -> str:
     """Say in one line what was saved from a damaged database."""
-    parts = []
-    for table, name in (("files", "files"), ("contents", "photos"), ("vectors", "vectors")):
-        lost = found.lost.get(table)
-        told = "" if lost == 0 else f" ({lost:,} lost)" if lost else " (nobody can tell how many there were)"
-        parts.append(f"{found.saved.get(table, 0):,} {name}{told}")
+    names = {"files": "files", "contents": "photos", "vectors": "vectors"}
+    lost = {table: found.lost.get(table) for table in names}
+    parts = [
+        f"{found.saved.get(table, 0):,} {name}" + (f" ({lost[table]:,} lost)" if lost[table] else "")
+        for table, name in names.items()
+    ]
+    unknown = "; how many were lost nobody can tell" if None in lost.values() else ""
+    again = "glimpse index" if found.saved.get("sources") else "glimpse index FOLDER"
     return (
-        f"saved {', '.join(parts)}; the damaged one is kept as {copy.name}; "
-        f"what was lost comes back with: glimpse index{'' if found.saved.get('sources') else ' FOLDER'}"
+        f"saved {', '.join(parts)}{unknown}; the damaged one is kept as {copy.name}; "
+        f"what was lost comes back with: {again}"
     )
 
 

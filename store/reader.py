@@ -27,6 +27,7 @@ from store.names import (
     NEWEST,
     REPAIR,
     VECTOR_DTYPE,
+    check_size,
     check_version,
     explain,
 )
@@ -70,6 +71,7 @@ class Reader:
         self._lock = threading.Lock()
         if not (folder / DATABASE).is_file():
             raise LibraryError(f"there is no library in {folder}; make one with: glimpse index FOLDER")
+        check_size(folder)
         with explain(folder):
             self._db = connect(folder)
         try:

@@ -69,7 +69,7 @@ def install(folder: Path, scratch: Path) -> Path:
     aside = database.with_name(f"{DATABASE}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
     for end in ("", "-wal"):
         part, kept = Path(f"{database}{end}"), Path(f"{aside}{end}")
-        if part.exists():
+        if part.exists() and (part.stat().st_size or not end):
             try:
                 os.link(part, kept)  # at once, and without a second gigabyte
             except OSError:
@@ -79,6 +79,7 @@ def install(folder: Path, scratch: Path) -> Path:
     # The old log first: it must never meet the new database.
     for end in ("-wal", "-shm"):
         Path(f"{database}{end}").unlink(missing_ok=True)
+    shutil.copymode(database, scratch / DATABASE)
     os.replace(scratch / DATABASE, database)
     sync_folder(folder)
     return aside
@@ -255,10 +256,11 @@ def mend_facts(db: sqlite3.Connection) -> None:
         "(SELECT 1 FROM vectors w WHERE w.segment_id = o.id AND w.space_id = v.space_id))"
     )
     # Whose metadata is lost is read again: so it is with photos that nobody has read metadata from yet.
-    db.execute(
-        "UPDATE contents SET metadata = NULL WHERE id IN (SELECT content_id FROM files f WHERE NOT EXISTS "
-        "(SELECT 1 FROM metadata m WHERE m.file_id = f.id))"
-    )
+    if _has_metadata(db):
+        db.execute(
+            "UPDATE contents SET metadata = NULL WHERE id IN (SELECT content_id FROM files f WHERE NOT EXISTS "
+            "(SELECT 1 FROM metadata m WHERE m.file_id = f.id))"
+        )
     fullest = db.execute("SELECT space_id FROM vectors GROUP BY 1 ORDER BY count(*) DESC LIMIT 1").fetchone()
     if fullest:
         answers = db.execute("UPDATE library SET current_space_id = coalesce(current_space_id, ?)", fullest)
@@ -270,9 +272,14 @@ def mend_facts(db: sqlite3.Connection) -> None:
 
 def _have_tags_read(db: sqlite3.Connection) -> None:
     """Have the next run read keywords again, in photos and beside them."""
-    if any(row[1] == "metadata" for row in db.execute("PRAGMA table_info(contents)")):
+    if _has_metadata(db):
         db.execute("""UPDATE contents SET metadata = NULL WHERE metadata LIKE '%"keywords"%'""")
         db.execute("UPDATE files SET beside = '' WHERE beside IS NOT NULL")
+
+
+def _has_metadata(db: sqlite3.Connection) -> bool:
+    """Say whether a schema is one that keeps metadata."""
+    return any(row[1] == "metadata" for row in db.execute("PRAGMA table_info(contents)"))
 
 
 def flush(path: Path) -> None:

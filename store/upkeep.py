@@ -48,10 +48,13 @@ def check_previews(patient: Patient) -> Found:
         )
     if foreign:
         yield Finding(
-            "previews", State.NOTE, f"{foreign:,} belong to photos that the library does not know", "glimpse prune"
+            "previews",
+            State.NOTE,
+            f"{foreign:,} belong to photos that the library does not know",
+            "glimpse index, which may find them again; after that, glimpse prune deletes the others",
         )
     if not bad:
-        yield Finding("previews", State.OK, f"{whole + foreign:,}, all whole")
+        yield Finding("previews", State.OK, f"{whole + foreign:,}, all whole" if whole + foreign else "none")
 
 
 def check_index(patient: Patient) -> Found:
@@ -68,7 +71,7 @@ def check_index(patient: Patient) -> Found:
     elif patient.copy:  # made from what is not there any more
         _delete(files)
     if not bad:
-        yield Finding("index", State.OK, f"{len(files):,} index files, all whole")
+        yield Finding("index", State.OK, f"{len(files):,} index files, all whole" if files else "none")
 
 
 def index_is_whole(path: Path) -> bool:

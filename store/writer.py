@@ -20,7 +20,7 @@ from core.errors import LibraryError
 from core.types import FileStat, Metadata, Modality, Space, Vector, Walk
 from store.batch import parts, write_batch
 from store.lock import write_lock
-from store.names import CHECK_CELLS, DATABASE, INDEX, VECTOR_DTYPE, explain
+from store.names import CHECK_CELLS, DATABASE, INDEX, VECTOR_DTYPE, check_size, explain
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import MIDDLE, WHOLE, KnownFile, Source, Taken
 from store.schema import (
@@ -50,6 +50,7 @@ class Writer:
         self.folder = folder
         with explain(folder):
             folder.mkdir(parents=True, exist_ok=True)
+        check_size(folder)
         self._lock = write_lock(folder)
         self._engine = new_engine(folder / DATABASE)
         self._rehearsal: Connection | None = None
