@@ -254,7 +254,7 @@ def test_a_log_that_is_none_is_told_and_emptied(library: glimpse.Library, place:
 
 
 def test_a_library_of_an_earlier_version_is_repaired_too(
-    old: Path,
+    old: Path,  # noqa: F811
     photos: Path,
     cache: Path,
 ) -> None:
@@ -375,7 +375,7 @@ def test_every_unit_vector_passes_and_what_is_not_noticed_hardly_matters() -> No
     share = [noticed[bits == bit].mean() for bit in range(16)]
     assert share[14] == 1  # of an exponent
     assert min(share[9:15]) > 0.3
-    assert max(share[:6]) == share[15] == 0  # the last six places, and signs
+    assert max(share[:5]) == share[15] == 0  # the last five places, and signs
     assert 0.25 < noticed.mean() < 0.35
     cosines = (halves[~noticed].astype(float) * flipped[~noticed].astype(float)).sum(1)
     assert cosines.min() > 0.9
@@ -526,7 +526,7 @@ def test_raw_pages_hold_what_sqlite_says(tmp_path: Path) -> None:
 def test_rubbish_makes_no_rows_and_no_errors(tmp_path: Path) -> None:
     rng = random.Random(6)
     path = tmp_path / "rubbish.db"
-    for _ in range(200):
+    for _ in range(60):
         path.write_bytes(b"".join(bytes([rng.choice([13, 5])]) + rng.randbytes(1023) for _ in range(8)))
         with closing(Pages(path, 1024)) as pages:
             for number in range(10):
