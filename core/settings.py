@@ -12,7 +12,8 @@ class Settings:
     model: a preset's name, or None for the library's own; workers: decoding threads (>= 1);
     batch_size: photos encoded and committed together (>= 1), None for what the model likes best;
     preview: longer side of the stored previews in px,
-    0 for none, None for what was said of the library before.
+    0 for none, None for what was said of the library before;
+    tier: of the index: "exhaustive", "ivf", "auto" for whatever fits its size, None for what was said before.
     """
 
     library: Path
@@ -21,3 +22,4 @@ class Settings:
     workers: int = 2
     batch_size: int | None = None
     preview: int | None = None
+    tier: str | None = None

@@ -294,6 +294,9 @@ class SpaceStatus:
 
     vectors: embeddings; missing: photos without one; from_previews: embeddings made from stored previews;
     precision: of the model's arithmetic for photos; self_test: what was measured before it was chosen, or None.
+    index: how nearest photos are found: `tier` ("none": the few there are, or those behind the file, are compared
+    one by one), `covers` so many vectors, and of an inverted file `lists`, `nprobe`, `recall` (at ten, of photos and
+    of texts as queries); `refused`: the same of one that found too little and is not used.
     """
 
     model: str
@@ -304,6 +307,7 @@ class SpaceStatus:
     from_previews: int
     precision: str
     self_test: list[dict[str, Any]] | None
+    index: dict[str, Any]
 
 
 @dataclass(frozen=True)

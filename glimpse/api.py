@@ -100,6 +100,7 @@ class Library:
         from tempfile import TemporaryDirectory
 
         from indexer.pipeline import check_paths, index
+        from search.tags import TagBank
         from store.reader import Reader
         from store.writer import Writer
 
@@ -118,21 +119,24 @@ class Library:
             writer = stack.enter_context(Writer(folder))
             if dry_run:
                 stack.enter_context(writer.rehearsal())
-            report = index(writer, encoder, chosen, self.settings, report_to, stop, walk, dry_run)
-        if dry_run:
-            return report
-        if report.encoded:
-            with contextlib.suppress(
-                GlimpseError
-            ):  # only the cache for searching; the report must not be lost for it
-                self._open_engine().index.refresh()
-        return report
+            texts = lambda: TagBank(encoder, self.settings.cache, progress=report_to).vectors  # noqa: E731
+            return index(writer, encoder, chosen, self.settings, report_to, stop, walk, dry_run, texts)
 
     @_of_library
-    def search(self, query: str, k: int = 10, *, plus: Sequence[str] = (), minus: Sequence[str] = ()) -> list[Hit]:
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        plus: Sequence[str] = (),
+        minus: Sequence[str] = (),
+        within: FilePath | None = None,
+        exact: bool = False,
+    ) -> list[Hit]:
         """Return the k best photos for words or a picture file, best first, with terms added and subtracted.
 
         A term may carry a weight, `2:night`; `./x.jpg`, `~/x.jpg` and `x.jpg` are files, `text:x.jpg` is words.
+        within: only photos in this folder or below it; exact: compare every vector, however many there are.
         """
         from search.grammar import parse_query
 
@@ -144,13 +148,15 @@ class Library:
             for term in asked.terms:
                 if term.modality is Modality.TEXT and is_cut(engine.encoder, term.value):
                     self._progress(Progress(f"the model reads only the beginning of '{term.value[:40]}...'"))
-        return engine.search(asked, k)
+        return engine.search(asked, k, _folder(within), exact)
 
     @_of_library
-    def similar(self, file: FilePath, k: int = 10) -> list[Hit]:
-        """Return the k photos most like a picture file, which is not among them."""
+    def similar(
+        self, file: FilePath, k: int = 10, *, within: FilePath | None = None, exact: bool = False
+    ) -> list[Hit]:
+        """Return the k photos most like a picture file, which is not among them; see `search`."""
         term = Term(Modality.IMAGE, str(expanded(file)))
-        return self._open_engine().search(Query((term,)), k)
+        return self._open_engine().search(Query((term,)), k, _folder(within), exact)
 
     @_of_library
     def suggest_tags(self, file: FilePath, k: int = 5) -> list[Tag]:
@@ -359,3 +365,8 @@ class Library:
                     Progress(f"'{name}', as it is now, has only some photos; run: glimpse index --model {name}")
                 )
         return self._engine
+
+
+def _folder(path: FilePath | None) -> Path | None:
+    """Return the absolute path of a folder, which need not be there."""
+    return None if path is None else Path(os.path.abspath(expanded(path)))

@@ -208,6 +208,7 @@ def status_text(status: Status) -> str:
         ("library", f"{printable(status.library)} ({status.bytes / 1e6:,.1f} MB)"),
         *((("model" if space.current else "and"), _space_text(space)) for space in _current_first(status.spaces)),
         ("photos", f"{status.files:,} files, {status.contents:,} distinct"),
+        *(("index", index_text(space)) for space in status.spaces if space.current),
         ("previews", f"{status.previews:,} ({status.preview_bytes / 1e6:,.1f} MB)"),
         ("gone", f"{status.gone:,} files" + (" (forget them with: glimpse prune)" if status.gone else "")),
         (
@@ -241,6 +242,24 @@ def _space_text(space: SpaceStatus) -> str:
     if space.precision != "fp32" or space.self_test:
         parts.append(f"{space.precision}, {self_test_text(space)}")
     return ", ".join(parts)
+
+
+def index_text(space: SpaceStatus) -> str:
+    """Return how nearest photos are found in one line."""
+    index = space.index
+    if index["tier"] == "ivf":
+        text = f"inverted file, {index['nprobe']:,} of {index['lists']:,} lists, {_recall(index)}"
+    elif refused := index.get("refused"):
+        text = f"exact; an inverted file of {refused['lists']:,} lists found too little ({_recall(refused)})"
+    else:
+        text = "exact: every photo is compared"
+    behind = space.vectors - index["covers"]
+    return text + (f"; {behind:,} newer ones beside it" if behind > 0 and index["covers"] else "")
+
+
+def _recall(facts: dict[str, Any]) -> str:
+    """Return what was measured of an inverted file."""
+    return "recall@10 " + ", ".join(f"{value:.3f} for {kind}" for kind, value in facts["recall"].items())
 
 
 def self_test_text(space: SpaceStatus) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import gc
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from core.types import (
     ProgressCallback,
     StopRequested,
     Vector,
+    Vectors,
     Walk,
 )
 from encoders.base import Encoder
@@ -31,6 +32,7 @@ from indexer.scan import Scan
 from media.kinds import expected_photo
 from media.metadata import merge
 from media.places import places_of
+from store.growth import MANY_NEW, Growth
 from store.previews import Previews
 from store.records import MIDDLE, WHOLE, About, Taken
 from store.writer import Writer
@@ -51,15 +53,18 @@ def index(
     stop: StopRequested = lambda: False,
     walk: Walk | None = None,
     dry_run: bool = False,
+    texts: Callable[[], Vectors] | None = None,
 ) -> IndexReport:
     """Bring a library up to date with folders (or single files); without paths, with all it has indexed before.
 
     walk: how the folders are walked, now and later; None for what was said last. dry_run: only count what would be
-    done. When `stop` turns true, the batch in flight is finished and the report says `interrupted`.
+    done. texts: returns unit rows of shape (n, dim) that the index is measured with, beside photos.
+    When `stop` turns true, the batch in flight is finished and the report says `interrupted`.
     Raises GlimpseError where a path does not exist, before anything is done.
     """
     check_paths(paths)
-    run = _Run(library, encoder, settings, progress, stop)
+    library.tier(settings.tier)
+    run = _Run(library, encoder, settings, progress, stop, texts)
     started = time.monotonic()
     with _no_garbage():
         scans = list(run.scans(paths, walk))
@@ -78,6 +83,8 @@ def index(
         name, current = encoder.space.name, library.current_model()
         if current != name and not run.report.interrupted:
             run.report.notes.append(f"'{current}' still answers; to search with '{name}': glimpse models use {name}")
+        if not run.report.interrupted:
+            run.grow()
     return run.report
 
 
@@ -109,9 +116,12 @@ class _Run:
     settings: Settings
     progress: ProgressCallback
     stop: StopRequested
+    texts: Callable[[], Vectors] | None = None
     report: IndexReport = field(default_factory=IndexReport)
 
     def __post_init__(self) -> None:
+        self.new = 0
+        self.growth = Growth(self.library, self.encoder.space, self.texts or self._no_texts, self.progress)
         self.space_id = self.library.add_space(self.encoder.space)
         self.previews = Previews(self.library.folder)
         self.photos = PhotoEncoder(self.library, self.space_id, self.encoder, self.progress)
@@ -146,6 +156,18 @@ class _Run:
             gone = plan.missing.newly_gone()
             self.library.mark_gone(known.id for known in gone)
             self.report.gone = sum(known.digest is not None for known in gone)
+
+    def grow(self, train: bool = True) -> None:
+        """Have the index files cover what is new; without them, searching is only slower."""
+        self.new = 0
+        try:
+            self.growth.grow(train)
+        except (GlimpseError, OSError, RuntimeError, MemoryError) as error:
+            why = (getattr(error, "strerror", None) or str(error) or "no memory").partition("\n")[0]
+            self.report.notes.append(f"the index could not be written, so that searching is slower: {why}")
+
+    def _no_texts(self) -> Vectors:
+        return np.empty((0, self.encoder.space.dim), np.float32)
 
     def foresee(self, plan: Plan) -> None:
         """Count what `take` would do, as far as names and times tell: what seems new may turn out to be moved."""
@@ -204,6 +226,9 @@ class _Run:
             self._keep_preview(read)
         self.library.commit(self.space_id, rows)
         self.reader.encoded.update(row.digest for row in rows if row.digest)
+        self.new += sum(len(row.vectors) for row in rows)
+        if self.new >= MANY_NEW:
+            self.grow(train=False)
         for read, outcome in zip(batch, outcomes, strict=True):
             self._count(outcome, read.job.full_path, read.failure)
             self.report.damaged += read.damaged

@@ -13,7 +13,7 @@ from core.errors import LibraryError, QueryError
 from core.types import Hit, Modality, Query, Term, Vector
 from encoders.base import Encoder
 from search.compose import Target, compose
-from store.reader import Reader
+from store.reader import Ids, Reader
 from store.vectors import VectorIndex
 
 OVERFETCH = 4
@@ -30,10 +30,14 @@ class Engine:
     index: VectorIndex
     cache: Path
 
-    def search(self, query: Query, k: int = 10) -> list[Hit]:
-        """Return the k best photos, best first, ties by id; pictures of the query are not among them."""
+    def search(self, query: Query, k: int = 10, within: Path | None = None, exact: bool = False) -> list[Hit]:
+        """Return the k best photos, best first, ties by id; pictures of the query are not among them.
+
+        within: only photos in this folder (absolute) or below it; exact: compare every vector.
+        """
         if k < 1:
             raise QueryError(f"the number of results must be at least 1, not {k}")
+        among = None if within is None else self._within(within)
         vectors: list[Vector] = []
         own: set[int | Path] = set()
         for term in query.terms:
@@ -45,7 +49,7 @@ class Engine:
                 own.add(Path(os.path.abspath(term.value)))  # though it was edited since it was indexed
                 if content_id is not None:
                     own.add(content_id)
-        return self._rank(self._compose(query.terms, vectors), k, own)
+        return self._rank(self._compose(query.terms, vectors), k, own, among, exact)
 
     def is_complete(self) -> bool:
         """Say whether this model has all photos: another than the current one may still be filled."""
@@ -73,11 +77,20 @@ class Engine:
             return known[1], known[0]
         return encode_photo(file, path, self.encoder), None
 
-    def _rank(self, target: Target, k: int, own: set[int | Path]) -> list[Hit]:
+    def _within(self, folder: Path) -> Ids:
+        """Return the vectors of the photos below a folder; raises QueryError if there are none."""
+        among = self.reader.within(self.index.space, folder)
+        if len(among) == 0:
+            raise QueryError(f"the library knows no photos in {folder}; see which folders it has: glimpse status")
+        return among
+
+    def _rank(
+        self, target: Target, k: int, own: set[int | Path], among: Ids | None = None, exact: bool = False
+    ) -> list[Hit]:
         """Fetch more and more candidates until k distinct photos are left, and order them by exact score."""
         fetch = max(OVERFETCH * k, FETCH_AT_LEAST)
         while True:
-            candidates = self.index.search(target.vector, fetch)
+            candidates = self.index.search(target.vector, fetch, among, exact)
             ids, stored = self.reader.vectors_by_id(self.index.space, candidates)
             scores = target.scores(stored.astype(np.float32))
             hits = self._hits(ids, scores, own)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import sqlite3
 import time
@@ -240,12 +239,9 @@ def _empty_log(patient: Patient, log: Path) -> str:
 
 
 def _forget(patient: Patient, ids: list[int]) -> str:
-    """Delete vectors, and have every index file that holds them forgotten."""
     with patient.writing() as db:
         db.executemany("DELETE FROM vectors WHERE id = ?", [(key,) for key in ids])
         mend_facts(db)
-        for (space_id,) in db.execute("SELECT id FROM spaces").fetchall():
-            db.execute("UPDATE spaces SET epoch = ? WHERE id = ?", (secrets.token_hex(4), space_id))
     return f"{len(ids):,} forgotten; encode their photos again with: glimpse index"
 
 

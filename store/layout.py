@@ -12,6 +12,8 @@ import numpy as np
 from core.types import Metadata, Walk
 
 DIGEST_BYTES = 16
+HASH_DIGITS = 8
+TIERS = ("exhaustive", "ivf")
 MEAN_LENGTH = 1.01
 """More than the mean of unit vectors can be."""
 TYPES: dict[str, tuple[type, ...]] = {
@@ -52,6 +54,10 @@ def _names(kind: type[Metadata] | type[Walk]) -> frozenset[str]:
     return frozenset(field.name for field in fields(kind))
 
 
+def _is_hash(text: str) -> bool:
+    return len(text) == HASH_DIGITS and set(text) <= set("0123456789abcdef")
+
+
 def _is_path(path: bytes) -> bool:
     return os.path.isabs(path) and b"\0" not in path
 
@@ -60,8 +66,8 @@ RULES: dict[tuple[str, str], Callable[[Any], bool]] = {
     ("contents", "digest"): lambda digest: len(digest) == DIGEST_BYTES,
     ("contents", "metadata"): lambda text: _is_object(text, may=_names(Metadata)),
     ("files", "path"): lambda path: path != b"" and not os.path.isabs(path) and b"\0" not in path,
-    ("file_tags", "source"): lambda source: source.isalpha(),
-    ("library", "tier"): lambda tier: tier in ("exhaustive", "ivf"),
+    ("file_tags", "source"): lambda source: source.isalpha() and source not in TIERS and not _is_hash(source),
+    ("library", "tier"): lambda tier: tier in TIERS,
     ("roots", "path"): _is_path,
     ("means", "mean"): _is_mean,
     ("runs", "summary"): lambda text: _is_object(text, must={"added", "failed", "interrupted"}),
@@ -69,6 +75,7 @@ RULES: dict[tuple[str, str], Callable[[Any], bool]] = {
     ("sources", "walk"): lambda text: _is_object(text, may=_names(Walk)),
     ("spaces", "dim"): lambda dim: dim > 0,
     ("spaces", "self_test"): _are_tests,
+    ("tombstones", "fingerprint"): _is_hash,
 }
 """What a value must be beside its type."""
 

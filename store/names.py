@@ -5,6 +5,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import xxhash
+
 from core.errors import LibraryError
 
 DATABASE = "library.db"
@@ -24,7 +26,7 @@ DAMAGE = (
     "constraint failed",
 )
 """What SQLite says of a file that is not what was written."""
-NEWEST = "0002"
+NEWEST = "0003"
 """The newest schema: the last revision in migrations/versions."""
 VECTOR_DTYPE = "<f2"
 """fp16, little-endian: half the bytes, and a deviation (1e-3) far below what separates two photos."""
@@ -32,6 +34,11 @@ VECTOR_DTYPE = "<f2"
 
 DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """What the driver raises; the second where it is to repeat a damaged name in a message of the first kind."""
+
+
+def fingerprint(vector: bytes) -> str:
+    """Return a hash of a stored vector, by which an index file knows the database that it was made from."""
+    return xxhash.xxh32_hexdigest(vector)
 
 
 @contextlib.contextmanager

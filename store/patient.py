@@ -11,7 +11,7 @@ from typing import Self
 
 from core.diagnosis import Finding
 from core.types import Progress, ProgressCallback
-from store.names import DATABASE
+from store.names import DATABASE, fingerprint
 from store.reader import connect
 from store.salvage import Salvage, install, salvage
 
@@ -63,10 +63,11 @@ class Patient:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Open the database for a transaction."""
+        """Open the database for a transaction; vectors that are deleted in it are noted for the index files."""
         self.close()
         with contextlib.closing(sqlite3.connect(self.database, isolation_level=None, timeout=30)) as db:
             db.execute("PRAGMA synchronous = FULL")
+            _bury_vectors(db)
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -87,6 +88,16 @@ class Patient:
             shutil.rmtree(scratch, ignore_errors=True)
         self.sound = True
         return saved_text(self.salvaged, self.copy)
+
+
+def _bury_vectors(db: sqlite3.Connection) -> None:
+    """Have the connection leave a tombstone for every vector that it deletes, if the schema has any."""
+    db.create_function("fingerprint", 1, lambda vector: fingerprint(vector if isinstance(vector, bytes) else b""))
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'tombstones'").fetchone():
+        db.execute(
+            "CREATE TEMP TRIGGER bury AFTER DELETE ON main.vectors BEGIN INSERT INTO tombstones "
+            "(space_id, vector_id, fingerprint) VALUES (OLD.space_id, OLD.id, fingerprint(OLD.vector)); END"
+        )
 
 
 def _text(raw: bytes) -> str | bytes:

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ import numpy.typing as npt
 
 from core.errors import LibraryError, OldLibraryError
 from core.types import Failure, Info, Metadata, Place, SpaceStatus, Status, Vector
+from store.indexfile import FLAT, IVF, find
 from store.names import (
     CHECK_CELLS,
     DATABASE,
@@ -30,6 +32,7 @@ from store.names import (
     check_size,
     check_version,
     explain,
+    fingerprint,
 )
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import WHOLE
@@ -39,17 +42,20 @@ Halves = npt.NDArray[np.float16]
 """Stored vectors, shape (n, dim)."""
 _MANY = 500
 _BLOCK = 8192
+_WITHIN = (
+    "SELECT v.id FROM files f JOIN segments s ON s.content_id = f.content_id "
+    "JOIN vectors v ON v.segment_id = s.id AND v.space_id = ?"
+)
 
 
 @dataclass(frozen=True)
 class StoredSpace:
-    """A space of the library; epoch changes whenever vectors are deleted from it."""
+    """A space of the library."""
 
     id: int
     name: str
     revision: str
     dim: int
-    epoch: str
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class Reader:
 
     def space(self, name: str | None = None, revision: str | None = None) -> StoredSpace | None:
         """Return the newest space of a model (in that revision), the current one for None; None if there is none."""
-        columns = "SELECT s.id, s.name, s.revision, s.dim, s.epoch FROM spaces s"
+        columns = "SELECT s.id, s.name, s.revision, s.dim FROM spaces s"
         if name is None:
             rows = self._rows(f"{columns} JOIN library l ON l.current_space_id = s.id")
         else:
@@ -111,6 +117,10 @@ class Reader:
         rows = self._rows("SELECT id FROM vectors WHERE +space_id = ? ORDER BY id DESC LIMIT 1", space_id)
         return int(rows[0][0]) if rows else 0
 
+    def count(self, space: StoredSpace, after: int = 0) -> int:
+        """Return how many vectors of the space have an id above `after`."""
+        return self._count("vectors WHERE space_id = ? AND id > ?", space.id, after)
+
     def vectors(self, space: StoredSpace, after: int = 0) -> Iterator[tuple[Ids, Halves]]:
         """Yield ids, ascending, and vectors of all rows whose id is above `after`, some thousands at a time."""
         sql = "SELECT id, vector FROM vectors WHERE +space_id = ? AND id > ? ORDER BY id LIMIT ?"
@@ -122,6 +132,43 @@ class Reader:
         """Return ids, ascending, and vectors of those of `ids` that are still there."""
         rows = self._where_in("SELECT id, vector FROM vectors WHERE space_id = ? AND id IN", ids, space.id)
         return _matrix(sorted(rows), space.dim)
+
+    def fingerprint(self, space: StoredSpace, vector_id: int) -> str | None:
+        """Return a hash of a vector, also of one that was deleted since; None if the space never had it."""
+        rows = self._rows("SELECT vector FROM vectors WHERE id = ? AND space_id = ?", vector_id, space.id)
+        if rows:
+            return fingerprint(rows[0][0])
+        rows = self._rows(
+            "SELECT fingerprint FROM tombstones WHERE space_id = ? AND vector_id = ?", space.id, vector_id
+        )
+        return str(rows[0][0]) if rows else None
+
+    def tombstones(self, space: StoredSpace, after: int = 0) -> tuple[int, Ids]:
+        """Return the ids of vectors that were deleted, and the number of the last such note, from `after` on."""
+        rows = self._rows(
+            "SELECT id, vector_id FROM tombstones WHERE space_id = ? AND id > ? ORDER BY id", space.id, after
+        )
+        return (rows[-1][0] if rows else after), np.array([row[1] for row in rows], np.int64)
+
+    def within(self, space: StoredSpace, folder: Path) -> Ids:
+        """Return the ids, ascending, of the vectors of all photos that lie in a folder or below it."""
+        below = os.path.join(os.fsencode(folder), b"")
+        found: list[Any] = []
+        for root_id, root in self._rows("SELECT id, path FROM roots"):
+            root = os.path.join(root, b"")
+            if root.startswith(below):
+                found += self._rows(f"{_WITHIN} WHERE f.root_id = ? AND NOT f.gone", space.id, root_id)
+            elif below.startswith(root):
+                first = below[len(root) :]
+                behind = first[:-1] + b"0"  # the byte after "/"
+                below_root = f"{_WITHIN} WHERE f.root_id = ? AND f.path > ? AND f.path < ? AND NOT f.gone"
+                found += self._rows(below_root, space.id, root_id, first, behind)
+        return np.unique(np.fromiter((row[0] for row in found), np.int64, len(found)))
+
+    def tier(self) -> str | None:
+        """Return the tier of the index that somebody chose, None where that is left to the size."""
+        rows = self._rows("SELECT tier FROM library")
+        return rows[0][0] if rows else None
 
     def assets(self, vector_ids: Iterable[int]) -> dict[int, Asset]:
         """Return what each vector belongs to; those whose files are all gone are left out."""
@@ -281,8 +328,8 @@ class Reader:
 
     def _spaces(self, current: StoredSpace | None) -> Iterator[SpaceStatus]:
         """Count what the library has of each model."""
-        for key, name, revision, precision, self_test in self._rows(
-            "SELECT id, name, revision, precision, self_test FROM spaces ORDER BY id"
+        for key, name, revision, dim, precision, self_test in self._rows(
+            "SELECT id, name, revision, dim, precision, self_test FROM spaces ORDER BY id"
         ):
             yield SpaceStatus(
                 model=name,
@@ -293,7 +340,19 @@ class Reader:
                 from_previews=self._count("vectors WHERE space_id = ? AND from_preview", key),
                 precision=precision,
                 self_test=json.loads(self_test) if self_test else None,
+                index=self._index_of(StoredSpace(key, name, revision, dim)),
             )
+
+    def _index_of(self, space: StoredSpace) -> dict[str, Any]:
+        """Return which index files answer for a space, and what was measured of them."""
+        stamp = partial(self.fingerprint, space)
+        flat, ivf = (next(find(self.folder / INDEX, space.id, tier, stamp), None) for tier in (FLAT, IVF))
+        if flat is None:
+            return {"tier": "none", "covers": 0}
+        covers = {"covers": self.count(space) - self.count(space, after=flat.last)}
+        if ivf is not None and ivf.last == flat.last:
+            return {"tier": IVF, **covers, **{name: ivf.facts.get(name) for name in ("lists", "nprobe", "recall")}}
+        return {"tier": "exhaustive", **covers, "refused": flat.facts.get("refused") or None}
 
     def _count(self, what: str, *values: object) -> int:
         return int(self._rows(f"SELECT count(*) FROM {what}", *values)[0][0])  # noqa: S608 (our own words)

@@ -33,6 +33,7 @@ library = _table(
     "library",  # a single row
     Column("current_space_id", Integer, ForeignKey("spaces.id")),
     Column("preview", Integer),  # longer side of previews in px, 0 for none; null: nobody has said anything
+    Column("tier", String),  # of the index: "exhaustive", "ivf"; null: whatever fits the size
 )
 
 spaces = _table(
@@ -42,8 +43,6 @@ spaces = _table(
     Column("dim", Integer, nullable=False),
     Column("precision", String, nullable=False, server_default="fp32"),  # of the model's arithmetic for photos
     Column("self_test", Text),  # JSON: what was measured before it was chosen
-    # Drawn anew whenever vectors are deleted, so that an index file made before is not taken for a newer one.
-    Column("epoch", String, nullable=False),
     UniqueConstraint("name", "revision"),
 )
 
@@ -142,6 +141,13 @@ vectors = _table(
     Column("vector", LargeBinary, nullable=False),
     Column("from_preview", Boolean, nullable=False, server_default="0"),  # it deviates: docs/benchmarks.md
     UniqueConstraint("space_id", "segment_id"),
+)
+
+tombstones = _table(  # vectors that were deleted, as long as an index file may still have them
+    "tombstones",
+    Column("space_id", Integer, ForeignKey("spaces.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("vector_id", Integer, nullable=False),
+    Column("fingerprint", String, nullable=False),  # names.fingerprint of the vector
 )
 
 runs = _table(

@@ -10,6 +10,7 @@ from pathlib import Path
 from core.diagnosis import Finding, State
 from core.errors import LibraryBusyError, LibraryError
 from core.types import Progress
+from store.indexfile import FLAT, IVF, verify
 from store.lock import write_lock
 from store.names import DATABASE, INDEX, LOCK
 from store.patient import SCRATCH, Check, Found, Patient, Trouble
@@ -60,27 +61,27 @@ def check_previews(patient: Patient) -> Found:
 def check_index(patient: Patient) -> Found:
     """See whether the index files are whole."""
     patient.progress(Progress("checking index files"))
-    files = [path for path in _entries(patient.folder / INDEX) if path.suffix != ".tmp"]
-    bad = [path for path in files if not index_is_whole(path)]
+    files = [path for path in _entries(patient.folder / INDEX) if path.suffix in (f".{FLAT}", f".{IVF}")]
+    if patient.copy:  # made from what is not there any more
+        _delete(files)
+        files = []
+    bad = [path for path in files if not _is_index(path)]
     if bad:
         yield Trouble(
             f"{len(bad):,} of {len(files):,} index files are damaged",
             "deletes them; they come back by themselves",
             lambda: _delete(bad),
         )
-    elif patient.copy:  # made from what is not there any more
-        _delete(files)
-    if not bad:
+    else:
         yield Finding("index", State.OK, f"{len(files):,} index files, all whole" if files else "none")
 
 
-def index_is_whole(path: Path) -> bool:
-    """Say whether an index file is as it was written, by the checksum in its name."""
-    from store.vectors import checksum
-
+def _is_index(path: Path) -> bool:
     try:
-        return path.stem.rpartition("-")[2] == checksum(path)
-    except (OSError, ValueError):  # an empty file cannot be mapped
+        return verify(path)
+    except FileNotFoundError:  # a newer one took its place just now
+        return True
+    except OSError:
         return False
 
 

@@ -1,107 +1,30 @@
-"""Nearest vectors of one space: FAISS over a file that can be deleted at any time, and an exact tail.
+"""Nearest vectors of one space: files that can be deleted at any time, and an exact tail beside them.
 
-The file holds the vectors up to some id, exhaustively, as fp16; rows that came later are scanned beside it. Its
-name says what it was made from, so that a stale or damaged one is never trusted, and one rename puts it in place.
+Which file answers depends on how many vectors there are (store/growth.py) and on what is asked: the inverted file
+finds the nearest of all, the exhaustive one whatever wants to be exact.
 """
 
 import contextlib
-import mmap
-import os
 import threading
-import time
-from collections.abc import Iterable, Iterator
-from importlib.util import find_spec
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import xxhash
 
-from core.errors import GlimpseError
 from core.types import Vector
+from store.flat import FlatIndex
+from store.indexfile import FLAT, IVF, IndexFile, find, sweep, write
+from store.ivf import IvfIndex
 from store.names import INDEX
+from store.native import GPU_K, NOTHING, Found, GpuIndex, Selector, tune
 from store.reader import Halves, Ids, Reader, StoredSpace
 
-
-def _refuse_two_faiss() -> None:
-    """Refuse faiss-cpu and faiss-gpu side by side: they overwrite each other's files without a word."""
-    spec = find_spec("faiss")
-    places = spec.submodule_search_locations if spec else None
-    # A look at the folder: importlib.metadata would cost a search 20 ms.
-    names = os.listdir(Path(places[0]).parent) if places else []
-    found = {name.partition("-")[0] for name in names if name.startswith("faiss_") and name.endswith(".dist-info")}
-    if {"faiss_cpu", "faiss_gpu"} <= found:
-        raise GlimpseError(
-            "faiss-cpu and faiss-gpu are both installed and break each other; run: "
-            "pip uninstall -y faiss-cpu faiss-gpu && pip install --upgrade --force-reinstall glimpse-search"
-        )
-
-
-_refuse_two_faiss()
-import faiss  # noqa: E402
-
 TAIL = 2048
-"""Rows scanned beside the file before it is written anew."""
-GPU_K = 2048
-"""The most neighbours that FAISS finds on a GPU."""
-GPU_SCRATCH = 64 << 20
-"""Bytes that FAISS may reserve on a GPU beside the vectors."""
-
-
-class FlatIndex:
-    """All vectors, exhaustively, as fp16; scores are inner products of unit vectors."""
-
-    def __init__(self, index: "faiss.Index") -> None:
-        self._index = index
-        self._gpu: faiss.Index | None = None
-        self._searches = 0
-
-    @classmethod
-    def of(cls, blocks: Iterable[tuple[Ids, Halves]], dim: int) -> "FlatIndex":
-        """Build from blocks of ids, shape (n,), and fp16 rows, shape (n, dim)."""
-        kind = faiss.ScalarQuantizer.QT_fp16
-        index = faiss.IndexIDMap(faiss.IndexScalarQuantizer(dim, kind, faiss.METRIC_INNER_PRODUCT))
-        for ids, vectors in blocks:
-            index.add_with_ids(vectors.astype(np.float32), ids)
-        return cls(index)
-
-    @classmethod
-    def mapped(cls, path: Path) -> "FlatIndex":
-        """Open a file by memory map, so that processes share what they read of it."""
-        return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
-
-    def save(self, path: Path) -> None:
-        """Write the index to a file."""
-        faiss.write_index(self._index, str(path))
-
-    def __len__(self) -> int:
-        return int(self._index.ntotal)
-
-    @property
-    def dim(self) -> int:
-        """Length of a vector."""
-        return int(self._index.d)
-
-    def search(self, query: Vector, k: int) -> tuple[Ids, npt.NDArray[np.float32]]:
-        """Return ids and scores of the k nearest vectors (fewer if there are fewer), best first."""
-        k = min(k, len(self))
-        if k == 0:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        scores, ids = self._device(k).search(query.reshape(1, -1), k)
-        there = ids[0] >= 0  # FAISS fills up with -1
-        return ids[0][there], scores[0][there]
-
-    def _device(self, k: int) -> "faiss.Index":
-        """Return the index on the GPU where there is one, from the second search on: a single one never repays it."""
-        self._searches += 1
-        if self._searches == 2 and len(self) > TAIL and getattr(faiss, "get_num_gpus", lambda: 0)() > 0:
-            options = faiss.GpuClonerOptions()
-            options.useFloat16 = True
-            resources = faiss.StandardGpuResources()
-            resources.setTempMemory(GPU_SCRATCH)
-            with contextlib.suppress(RuntimeError):  # no room on the card: the CPU goes on
-                self._gpu = faiss.index_cpu_to_gpu(resources, 0, self._index, options)
-        return self._gpu if self._gpu is not None and k <= GPU_K else self._index
+"""Rows scanned beside the files before somebody looks for newer ones, or makes the first."""
+FEW = 5000
+"""Ids of a filter up to which all of them are compared."""
+DEEP = 1000
+"""Neighbours from which on the exhaustive index answers: the inverted file was measured on ten."""
 
 
 class VectorIndex:
@@ -111,102 +34,138 @@ class VectorIndex:
         self._reader = reader
         self.space = space
         self._folder = reader.folder / INDEX
-        self._main = FlatIndex.of((), space.dim)
-        self._tail = self._main
-        self._covered = 0  # highest id in the main index
-        self._newest = 0  # highest id in main or tail
         self._lock = threading.RLock()
-        self._open_file()
+        self._flat, self._tail = FlatIndex.of((), space.dim), FlatIndex.of((), space.dim)
+        self._ivf: IvfIndex | None = None
+        self._nprobe = 0
+        self._path: Path | None = None
+        self._covered = 0  # highest id in the files
+        self._newest = 0  # highest id in files or tail
+        self._dead = np.empty(0, np.int64)
+        self._alive: Selector | None = None
+        self._buried = 0  # number of the last tombstone seen
+        self._gpu: GpuIndex | None = None
+        self._searches = 0
+        tune(space.dim)
+        self._open_files()
         self.refresh()
 
     def __len__(self) -> int:
-        return len(self._main) + len(self._tail)
+        return len(self._flat) + len(self._tail) - len(self._dead)
 
-    def search(self, query: Vector, k: int) -> Ids:
-        """Return the ids of the k nearest vectors, in no particular order, or all if there are fewer."""
+    @property
+    def tier(self) -> str:
+        """The tier that answers plain questions: "flat" or "ivf"."""
+        return FLAT if self._ivf is None else IVF
+
+    def search(self, query: Vector, k: int, among: Ids | None = None, exact: bool = False) -> Ids:
+        """Return the ids of the k nearest vectors, in no particular order, or all if there are fewer.
+
+        among: only these ids, ascending; exact: look at every vector, whatever it takes.
+        """
         with self._lock:
             self.refresh()
-            found = [part.search(query, k) for part in (self._main, self._tail)]
+            if among is not None and len(among) == 0:
+                return NOTHING[0]
+            selector = self._alive if among is None else Selector(among)
+            main = self._search_main(query, k, among, exact, selector)
+            found = [main, self._tail.search(query, k, selector)]
         ids = np.concatenate([ids for ids, _ in found])
         scores = np.concatenate([scores for _, scores in found])
         return ids if len(ids) <= k else ids[np.argpartition(-scores, k - 1)[:k]]
 
+    def _search_main(self, query: Vector, k: int, among: Ids | None, exact: bool, selector: Selector | None) -> Found:
+        """Ask the index that suits: the inverted file where it is good, the GPU where there is no filter."""
+        few = among is not None and len(among) <= FEW
+        ivf = None if exact or few or k > DEEP else self._ivf
+        gpu = self._on_gpu() if among is None and (ivf is not None or self._ivf is None) else None
+        if gpu is not None and k + len(self._dead) <= GPU_K:
+            ids, scores = gpu.search(query, min(k + len(self._dead), len(self._flat)))
+            alive = ~np.isin(ids, self._dead)
+            return ids[alive][:k], scores[alive][:k]
+        if ivf is not None:
+            found = ivf.search(query, k, self._probes(among, ivf.lists), selector)
+            if len(found[0]) >= min(k, self._there(among)):
+                return found  # otherwise the lists probed have not that many
+        return self._flat.search(query, k, selector)
+
+    def _probes(self, among: Ids | None, lists: int) -> int:
+        """Return how many lists to probe: under a filter, the nearest lists may hold little that it lets through."""
+        if among is None:
+            return self._nprobe
+        return lists if len(among) <= len(self) // 5 else max(self._nprobe, lists // 8)
+
+    def _there(self, among: Ids | None) -> int:
+        """Return how many vectors a search of the files could find."""
+        if among is None:
+            return len(self._flat) - int(np.count_nonzero(self._dead <= self._covered))
+        return int(np.count_nonzero(among <= self._covered))
+
+    def _on_gpu(self) -> GpuIndex | None:
+        """Return the index on the GPU where there is one, from the second search on: a single one never repays it."""
+        self._searches += 1
+        if self._searches == 2 and len(self._flat) > TAIL:
+            self._gpu = self._flat.on_gpu() if self._ivf is None else self._ivf.on_gpu(self._nprobe)
+        return self._gpu
+
     def refresh(self) -> None:
-        """Take in what was committed since, and write the file anew once the tail has grown long."""
+        """Take in what was committed since; make a file where there is none, so that the next process need not."""
         with self._lock:
-            space = self._reader.space(self.space.name, self.space.revision)
-            if space is not None and space.epoch != self.space.epoch:  # vectors were deleted: begin again
-                self.space = space
-                self._forget()
+            self._buried, dead = self._reader.tombstones(self.space, self._buried)
+            if len(dead):
+                self._dead = np.union1d(self._dead, dead)
+                self._alive = Selector(self._dead, but=True)
             newest = self._reader.newest_vector(self.space.id)
-            if newest == self._newest:
+            if newest <= self._newest:
                 return
             if newest - self._covered > TAIL:
-                self._rebuild()
-            else:
-                self._tail = FlatIndex.of(self._reader.vectors(self.space, after=self._covered), self.space.dim)
-                self._newest = newest
+                self._open_files()
+                if self._path is None:
+                    self._answer_from(*self._made())
+            for ids, vectors in self._reader.vectors(self.space, after=self._newest):
+                self._tail.add(ids, vectors)
+                self._newest = int(ids[-1])
 
-    def _forget(self) -> None:
-        self._main = FlatIndex.of((), self.space.dim)
-        self._tail, self._covered, self._newest = self._main, 0, 0
-
-    def _rebuild(self) -> None:
-        """Put all vectors into the main index, and into a file if the disk takes it."""
-        self._tail = FlatIndex.of((), self.space.dim)
-        self._main = self._tail  # lets go of the old one first
+    def _made(self) -> tuple[FlatIndex, IndexFile | None, int]:
+        """Build the exhaustive index; returns it, its file if the disk took it, and its last id."""
         last = 0
 
-        def blocks() -> Iterator[tuple[Ids, Halves]]:
+        def rows() -> Iterator[tuple[Ids, Halves]]:
             nonlocal last
             for ids, vectors in self._reader.vectors(self.space):
                 last = int(ids[-1])
                 yield ids, vectors
 
-        self._main = FlatIndex.of(blocks(), self.space.dim)
-        self._covered = self._newest = last
+        self._flat = FlatIndex.of((), self.space.dim)  # lets go of the old one first
+        flat = FlatIndex.of(rows(), self.space.dim)
         with contextlib.suppress(OSError, RuntimeError):  # a read-only or full disk: searching goes on without
-            self._save()
+            made_from = (self.space.id, last, self._fingerprint(last) or "")
+            file = write(self._folder, FLAT, made_from, flat.save, flat.bulk, {"vectors": len(flat)})
+            sweep(self._folder, self.space.id, {file.path}, last)
+            return FlatIndex.mapped(file.path), file, last
+        return flat, None, last
 
-    def _save(self) -> None:
-        self._folder.mkdir(exist_ok=True)
-        scratch = self._folder / f"{os.urandom(8).hex()}.tmp"
-        try:
-            self._main.save(scratch)
-            with scratch.open("rb+") as file:
-                os.fsync(file.fileno())
-            stamp = f"{self._stamp(self._covered)}-{checksum(scratch)}"
-            old = list(self._folder.glob(f"{self.space.id}-*.faiss"))
-            new = self._folder / f"{stamp}.faiss"
-            scratch.replace(new)
-        finally:
-            scratch.unlink(missing_ok=True)
-        hour_ago = time.time() - 3600
-        old += [path for path in self._folder.glob("*.tmp") if path.stat().st_mtime < hour_ago]  # of killed processes
-        for path in old:
-            with contextlib.suppress(OSError):
-                if path != new:  # another process may have made the same
-                    path.unlink()
-
-    def _open_file(self) -> None:
-        """Open the file if it was made from this database and is whole; otherwise everything is tail."""
-        for path in sorted(self._folder.glob(f"{self.space.id}-*.faiss"), reverse=True):
-            with contextlib.suppress(OSError, RuntimeError, ValueError, IndexError, OverflowError):
-                covered = int(path.stem.split("-")[2])
-                stamp, _, told = path.stem.rpartition("-")
-                if stamp != self._stamp(covered) or told != checksum(path):
-                    continue
-                self._main = FlatIndex.mapped(path)
-                self._covered = covered
+    def _open_files(self) -> None:
+        """Open the files that cover most, unless they are open: an inverted file counts only beside its twin."""
+        with contextlib.suppress(RuntimeError):
+            file = self._newest_file(FLAT)
+            if file is None or file.path == self._path:
                 return
+            flat, twin = FlatIndex.mapped(file.path), self._newest_file(IVF)
+            ivf = IvfIndex.mapped(twin.path) if twin is not None and twin.last == file.last else None
+            self._answer_from(flat, file, file.last)
+            if twin is not None and ivf is not None:
+                self._ivf, self._nprobe = ivf, int(twin.facts["nprobe"])
 
-    def _stamp(self, covered: int) -> str:
-        """Name what a file was made from: space, epoch, last id, and that row's own bytes (a restored backup!)."""
-        _, last = self._reader.vectors_by_id(self.space, [covered])
-        return f"{self.space.id}-{self.space.epoch}-{covered}-{xxhash.xxh32_hexdigest(last.tobytes())}"
+    def _newest_file(self, tier: str) -> IndexFile | None:
+        return next(find(self._folder, self.space.id, tier, self._fingerprint), None)
 
+    def _fingerprint(self, vector_id: int) -> str | None:
+        return self._reader.fingerprint(self.space, vector_id)
 
-def checksum(path: Path) -> str:
-    """Return XXH3-64 over the whole file: 100,000 vectors take some 10 ms, and a flipped bit is noticed."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return xxhash.xxh3_64_hexdigest(content)
+    def _answer_from(self, flat: FlatIndex, file: IndexFile | None, last: int) -> None:
+        """Answer from an exhaustive index up to id `last`, and begin a new tail behind it."""
+        self._flat, self._path = flat, file.path if file else None
+        self._ivf, self._gpu, self._searches = None, None, 0
+        self._tail = FlatIndex.of((), self.space.dim)
+        self._covered = self._newest = last

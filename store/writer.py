@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import secrets
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -19,8 +18,9 @@ from sqlalchemy.engine import URL, Connection, Engine
 from core.errors import LibraryError
 from core.types import FileStat, Metadata, Modality, Space, Vector, Walk
 from store.batch import parts, write_batch
+from store.indexfile import sweep
 from store.lock import write_lock
-from store.names import CHECK_CELLS, DATABASE, INDEX, VECTOR_DTYPE, check_size, explain
+from store.names import CHECK_CELLS, DATABASE, INDEX, VECTOR_DTYPE, check_size, explain, fingerprint
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import MIDDLE, WHOLE, KnownFile, Source, Taken
 from store.schema import (
@@ -35,6 +35,7 @@ from store.schema import (
     sources,
     spaces,
     tags,
+    tombstones,
     vectors,
 )
 from store.versions import migrate
@@ -84,7 +85,7 @@ class Writer:
         with self._begin() as db:
             space_id = db.execute(select(spaces.c.id).where(same)).scalar()
             if space_id is None:
-                values = {"name": space.name, "revision": space.revision, "dim": space.dim, "epoch": _epoch()}
+                values = {"name": space.name, "revision": space.revision, "dim": space.dim}
                 space_id = db.execute(insert(spaces).values(values)).inserted_primary_key[0]  # type: ignore[index]
             if db.execute(select(library.c.id)).first() is None:
                 db.execute(insert(library).values(current_space_id=space_id))
@@ -222,6 +223,18 @@ class Writer:
             kept = db.execute(select(library.c.preview)).scalar()
         return PREVIEW_SIZE if kept is None else int(kept)
 
+    def tier(self, said: str | None) -> None:
+        """Remember the tier of the index that somebody chose, "auto" for whatever fits its size; None: no word."""
+        if said is not None:
+            with self._begin() as db:
+                db.execute(update(library).values(tier=None if said == "auto" else said))
+
+    def forget_tombstones(self, space_id: int, last: int) -> None:
+        """Forget the deletions of vectors up to id `last`: no index file has them any more."""
+        old = (tombstones.c.space_id == space_id) & (tombstones.c.vector_id <= last)
+        with self._begin() as db:
+            db.execute(delete(tombstones).where(old))
+
     def precision(self, space_id: int) -> tuple[str, bool]:
         """Return the precision in which a space's photos are encoded, and whether it was tested and chosen."""
         with self._begin() as db:
@@ -270,8 +283,8 @@ class Writer:
             count = db.execute(delete(vectors).where(vectors.c.space_id.in_(ids))).rowcount
             db.execute(update(runs).where(runs.c.space_id.in_(ids)).values(space_id=_current()))
             db.execute(delete(spaces).where(spaces.c.id.in_(ids)))
-        for path in [path for key in ids for path in (self.folder / INDEX).glob(f"{key}-*.faiss")]:
-            path.unlink(missing_ok=True)
+        for key in ids:
+            sweep(self.folder / INDEX, key, keep=set())
         with contextlib.suppress(sqlite3.OperationalError), self._engine.connect() as db:
             _driver(db).execute("VACUUM")  # where there is no room for it, the pages are used again
         return int(count)
@@ -298,9 +311,8 @@ class Writer:
             db.execute(delete(files).where(nothing))
             db.execute(delete(roots).where(~exists().where(files.c.root_id == roots.c.id)))
             orphans = ~exists().where(files.c.content_id == contents.c.id)
-            if db.execute(delete(contents).where(orphans)).rowcount:
-                for space_id in db.execute(select(spaces.c.id)).scalars().all():
-                    db.execute(update(spaces).where(spaces.c.id == space_id).values(epoch=_epoch()))
+            _bury(db, orphans)
+            db.execute(delete(contents).where(orphans))
             db.execute(delete(tags).where(~exists().where(file_tags.c.tag_id == tags.c.id)))
             kept = set(db.execute(select(contents.c.digest)).scalars())
         Previews(self.folder).sweep(kept)
@@ -359,8 +371,14 @@ def _current() -> sa.ScalarSelect[int]:
     return select(library.c.current_space_id).scalar_subquery()
 
 
-def _epoch() -> str:
-    return secrets.token_hex(4)
+def _bury(db: Connection, which: sa.ColumnElement[bool]) -> None:
+    """Note the vectors of contents that will be deleted: index files still have them."""
+    query = select(vectors.c.id, vectors.c.space_id, vectors.c.vector).join_from(vectors, segments).join(contents)
+    for part in db.execute(query.where(which).execution_options(yield_per=5000)).partitions():
+        notes = [
+            {"space_id": row.space_id, "vector_id": row.id, "fingerprint": fingerprint(row.vector)} for row in part
+        ]
+        db.execute(insert(tombstones), notes)
 
 
 def new_engine(database: Path) -> Engine:

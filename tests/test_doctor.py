@@ -22,6 +22,7 @@ from core.settings import Settings
 from core.types import Metadata
 from store.checkup import damaged_vectors
 from store.layout import layouts
+from store.names import fingerprint
 from store.pages import Pages
 from store.reader import Reader
 from tests.conftest import run
@@ -398,6 +399,17 @@ def test_an_unexpected_error_is_blamed_on_damage_only_where_there_is_some(
 # --- beside the database
 
 
+def test_a_damaged_vector_leaves_the_index_files_too(library: glimpse.Library, place: Path) -> None:
+    """Their names say by a hash of their last vector which database they belong to."""
+    folder = library.settings.library
+    edit(folder, "UPDATE vectors SET vector = zeroblob(1024) WHERE id = 3")
+    library.doctor(repair=True)
+    with closing(sqlite3.connect(folder / "library.db")) as db:
+        assert db.execute("SELECT space_id, vector_id, fingerprint FROM tombstones").fetchall() == [
+            (1, 3, fingerprint(bytes(1024)))
+        ]
+
+
 def test_a_sound_library_is_healthy_and_left_alone(library: glimpse.Library) -> None:
     before = contents(library.settings.library)
     found = library.doctor()
@@ -433,7 +445,7 @@ def test_previews_that_are_damaged_go_and_foreign_ones_stay(library: glimpse.Lib
 def test_index_files_and_leftovers_are_deleted(library: glimpse.Library) -> None:
     index = library.settings.library / "index"
     index.mkdir(exist_ok=True)
-    (index / "1-ab-7-0-0123456789abcdef.faiss").write_bytes(b"rubbish")
+    (index / "1-7-01234567-0123456789abcdef.flat").write_bytes(b"rubbish")
     left = [index / "ab.tmp", library.settings.library / "x.repair.tmp"]
     left[0].write_bytes(b"x")
     left[1].mkdir()

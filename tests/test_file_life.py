@@ -232,10 +232,10 @@ def test_prune_keeps_a_content_that_lies_elsewhere_too(indexed: glimpse.Library,
     assert indexed.search("red")[0].path == photos / "copy.png"
 
 
-def test_the_index_file_is_not_trusted_after_prune(
+def test_what_was_pruned_is_not_found_and_leaves_the_index_file(
     indexed: glimpse.Library, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.vectors.TAIL", 0)
+    monkeypatch.setattr("store.growth.FEW_NEW", 0)
     paint(photos / "yellow.png", (255, 255, 0))
     indexed.index([photos])
     (before,) = (indexed.settings.library / "index").iterdir()
@@ -243,8 +243,11 @@ def test_the_index_file_is_not_trusted_after_prune(
     indexed.index([photos])
     indexed.prune()
     assert len(found(indexed)) == 4
+    assert ask(indexed, "SELECT count(*) FROM tombstones") == [(1,)]
+    indexed.index()
     (after,) = (indexed.settings.library / "index").iterdir()
     assert before.name != after.name
+    assert ask(indexed, "SELECT count(*) FROM tombstones") == [(0,)]
 
 
 def test_ids_are_never_used_again(indexed: glimpse.Library, photos: Path) -> None:

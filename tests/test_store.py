@@ -6,6 +6,7 @@ import os
 import sqlite3
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import glimpse
 import store.batch
 from core.errors import LibraryBusyError, LibraryError
 from core.settings import Settings
-from core.types import FileStat, Space
+from core.types import FileStat, Metadata, Space
 from store.names import DATABASE, NEWEST
 from store.reader import Reader
 from store.records import WHOLE, Taken
@@ -302,6 +303,48 @@ def test_a_content_keeps_its_digest_kind_and_sizes(writer: Writer) -> None:
     assert ask(writer.folder, "SELECT kind FROM segments") == [("whole",)]
 
 
+def test_a_zero_that_is_written_in_a_photo_is_not_nothing(writer: Writer) -> None:
+    said = Metadata(offset=0, latitude=0.0, altitude=0.0, rating=0, keywords=("a", "b"))
+    photo = replace(taken(writer.add_root(b"/r", ()), "a", (1, 0, 0)), embedded=said)
+    space_id = writer.add_space(SPACE)
+    assert photo.digest is not None
+    for embedded in (said, replace(said, offset=60), Metadata()):  # of a new content, and of one that is there
+        file_id = next((known.id for known in writer.known_files(frozenset()).values()), None)
+        writer.commit(space_id, [replace(photo, file_id=file_id, embedded=embedded)])
+        assert writer.embedded([photo.digest]) == {photo.digest: embedded}
+
+
+def test_old_and_new_in_one_batch_get_what_each_lacks(writer: Writer) -> None:
+    """A second model's vectors of a photo that is there, beside a photo that is new to both."""
+    fill(writer, ("old", (1, 0, 0)))
+    second = writer.add_space(replace(SPACE, name="second"))
+    (known,) = writer.known_files(frozenset()).values()
+    root_id = next(iter(writer.roots()))
+    batch = [replace(taken(root_id, "old", (0, 1, 0)), file_id=known.id), taken(root_id, "new", (0, 0, 1))]
+    for _ in range(2):  # what is there is not written again
+        writer.commit(second, batch)
+        batch = [
+            replace(photo, file_id=n, vectors={WHOLE: np.ones(3, np.float32)}) for n, photo in enumerate(batch, 1)
+        ]
+    assert ask(writer.folder, "SELECT id, path, content_id FROM files") == [(1, b"old", 1), (2, b"new", 2)]
+    assert ask(writer.folder, "SELECT id, content_id, kind FROM segments") == [(1, 1, WHOLE), (2, 2, WHOLE)]
+    rows = ask(writer.folder, "SELECT space_id, segment_id, vector FROM vectors ORDER BY id")
+    assert [(space, segment, struct.unpack("<3e", blob)) for space, segment, blob in rows] == [
+        (1, 1, (1, 0, 0)),
+        (2, 1, (0, 1, 0)),
+        (2, 2, (0, 0, 1)),
+    ]
+
+
+def test_ids_of_what_was_pruned_are_not_used_again(writer: Writer) -> None:
+    fill(writer, ("a", (1, 0, 0)), ("b", (0, 1, 0)))
+    writer.mark_gone([1, 2])
+    writer.prune()
+    fill(writer, ("c", (0, 0, 1)))
+    for table in ("contents", "segments", "vectors", "files"):
+        assert ask(writer.folder, f"SELECT id FROM {table}") == [(3,)]
+
+
 def test_the_mean_is_kept_where_the_space_wants_it(writer: Writer) -> None:
     space_id = fill(writer, ("a", (1, 0, 0)), ("b", (0, 0, 1)))
     writer.finish(SPACE, space_id, {}, complete=True)
@@ -330,12 +373,12 @@ def test_more_rows_than_sqlite_takes_variables(writer: Writer) -> None:
 def test_status_does_not_mind_files_that_vanish_while_it_counts(
     standing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = sum(path.stat().st_size for path in standing.rglob("*") if path.is_file())
-    glob = Path.glob
-    monkeypatch.setattr(Path, "glob", lambda path, pattern: [*glob(path, pattern), path / "vanished"])
-    is_file = Path.is_file
-    monkeypatch.setattr(Path, "is_file", lambda path: path.name == "vanished" or is_file(path))
     with Reader(standing) as reader:
+        expected = sum(path.stat().st_size for path in standing.rglob("*") if path.is_file())
+        glob = Path.glob
+        monkeypatch.setattr(Path, "glob", lambda path, pattern: [*glob(path, pattern), path / "vanished"])
+        is_file = Path.is_file
+        monkeypatch.setattr(Path, "is_file", lambda path: path.name == "vanished" or is_file(path))
         assert reader.status().bytes == expected
 
 

@@ -29,6 +29,11 @@ EVERY = 600.0
 @click.option(
     "--preview-size", metavar="PX", type=click.IntRange(64, 4096), help="Longer side of new previews (at first: 512)."
 )
+@click.option(
+    "--tier",
+    type=click.Choice(["auto", "exhaustive", "ivf"]),
+    help="How nearest photos are found: all compared (exact), an inverted file (fast), or by size (at first: auto).",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--watch", is_flag=True, help="Go on: look again whenever photos have changed.")
 @click.option(
@@ -48,6 +53,7 @@ def index(
     follow_symlinks: bool | None,
     no_previews: bool,
     preview_size: int | None,
+    tier: str | None,
     dry_run: bool,
     watch: bool,
     every: float | None,
@@ -59,7 +65,7 @@ def index(
 
     PATH is a folder or a photo; without any, all that was indexed before is looked at again. How a folder is walked
     (--exclude, --hidden, --follow-symlinks) is said once and holds for it until something else is said, without any
-    PATH for all; so does what is said of previews.
+    PATH for all; so does what is said of previews and of the index.
 
     \b
     Examples:
@@ -79,7 +85,7 @@ def index(
             raise click.UsageError(f"{first} and {second} exclude each other")
     if every and not watch:
         raise click.UsageError("--every goes with --watch")
-    chosen = settings(library, model)
+    chosen = replace(settings(library, model), tier=tier)
     if no_previews or preview_size:
         chosen = replace(chosen, preview=0 if no_previews else preview_size)
     if exclude and no_exclude:

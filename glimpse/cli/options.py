@@ -51,6 +51,10 @@ def hits_options(command: F) -> F:
     for option in reversed(
         (
             count_option(10),
+            click.option(
+                "--in", "within", metavar="FOLDER", type=SomePath(), help="Only photos in FOLDER or below it."
+            ),
+            click.option("--exact", is_flag=True, help="Compare every vector, however many there are."),
             click.option("--paths", is_flag=True, help="Print bare paths."),
             click.option("-0", "--null", is_flag=True, help="Print bare paths, each ended by NUL, for xargs -0."),
             json_option,

@@ -25,6 +25,8 @@ def search(
     library: Path | None,
     model: str | None,
     count: int,
+    within: Path | None,
+    exact: bool,
     **shown: Any,
 ) -> int:
     """Find photos by words, by a picture, or by a sum of both; best first.
@@ -36,13 +38,13 @@ def search(
     Examples:
       glimpse search 'a dog on the beach'
       glimpse search beach.jpg --minus day --plus 2:night
-      glimpse search 'birthday cake' --preview
+      glimpse search 'birthday cake' --in ~/Pictures/2023 --preview
       glimpse search cat -0 | xargs -0 cp -t cats/
     """
     from glimpse.api import Library
 
     with Library(settings(library, model), note_stage) as opened:
-        hits = opened.search(query, count, plus=plus, minus=minus)
+        hits = opened.search(query, count, plus=plus, minus=minus, within=within, exact=exact)
         title = " ".join([query, *(f"+ {term}" for term in plus), *(f"- {term}" for term in minus)])
         return show(opened, hits, title, **shown)
 

@@ -13,7 +13,15 @@ from glimpse.defaults import settings
 @click.command()
 @click.argument("file", type=SomePath())
 @hits_options
-def similar(file: Path, library: Path | None, model: str | None, count: int, **shown: Any) -> int:
+def similar(
+    file: Path,
+    library: Path | None,
+    model: str | None,
+    count: int,
+    within: Path | None,
+    exact: bool,
+    **shown: Any,
+) -> int:
     """Find the photos most like the picture FILE, which need not be in the library; best first.
 
     \b
@@ -23,4 +31,5 @@ def similar(file: Path, library: Path | None, model: str | None, count: int, **s
     from glimpse.api import Library
 
     with Library(settings(library, model), note_stage) as opened:
-        return show(opened, opened.similar(file, count), str(file), **shown)
+        hits = opened.similar(file, count, within=within, exact=exact)
+        return show(opened, hits, str(file), **shown)

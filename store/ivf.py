@@ -1,0 +1,100 @@
+"""The inverted-file tier: 8-bit codes in lists around k-means centroids, of which a query probes a few.
+
+Scores are those of the codes: whoever asks re-scores the candidates from the stored vectors.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.types import Vector, Vectors
+from store.native import Found, GpuIndex, Selector, faiss, on_gpu, search
+from store.reader import Halves, Ids
+
+PER_LIST = 50
+"""Vectors that a centroid is trained on."""
+ROUNDS = 10
+"""Iterations of k-means."""
+
+
+def lists_for(count: int) -> int:
+    """Return how many lists `count` vectors want: 4 sqrt(N), fewer where each would be trained on too little."""
+    return max(1, min(round(4 * math.sqrt(count)), count // PER_LIST))
+
+
+class IvfIndex:
+    """An inverted file over 8-bit codes; scores are approximate inner products of unit vectors."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    @classmethod
+    def trained(cls, sample: Vectors, lists: int) -> "IvfIndex":
+        """Train an empty index: spherical k-means for the lists, the range of each dimension for the codes."""
+        dim = sample.shape[1]
+        kmeans = faiss.Kmeans(
+            dim, lists, niter=ROUNDS, spherical=True, seed=1, max_points_per_centroid=PER_LIST,
+            min_points_per_centroid=1,
+        )  # fmt: skip
+        kmeans.train(sample)
+        centroids = faiss.IndexFlatIP(dim)
+        centroids.add(kmeans.centroids)
+        kind = faiss.ScalarQuantizer.QT_8bit
+        index = faiss.IndexIVFScalarQuantizer(centroids, dim, lists, kind, faiss.METRIC_INNER_PRODUCT)
+        index.train(sample)
+        return cls(index)
+
+    @classmethod
+    def mapped(cls, path: Path) -> "IvfIndex":
+        """Open a file by memory map: a query reads the lists that it probes, and no more."""
+        return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
+
+    @classmethod
+    def loaded(cls, path: Path) -> "IvfIndex":
+        """Read a whole file, to add to it."""
+        return cls(faiss.read_index(str(path)))
+
+    def add(self, ids: Ids, vectors: Halves) -> None:
+        """Add ids, shape (n,), and fp16 rows, shape (n, dim); not to a mapped one."""
+        self._index.add_with_ids(vectors.astype(np.float32), ids)
+
+    def remove(self, ids: Ids) -> None:
+        """Remove ids, those that are there; not from a mapped one."""
+        if len(ids):
+            self._index.remove_ids(Selector(ids).native)
+
+    def save(self, path: Path) -> None:
+        """Write the index to a file."""
+        faiss.write_index(self._index, str(path))
+
+    def bulk(self, size: int) -> tuple[int, int]:
+        """Return where in a saved file of `size` bytes codes and ids lie: what cannot lead FAISS astray."""
+        return size - len(self) * (self._index.code_size + 8), size
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def lists(self) -> int:
+        """Number of lists."""
+        return int(self._index.nlist)
+
+    def search(self, query: Vector, k: int, nprobe: int, selector: Selector | None = None) -> Found:
+        """Return ids and scores of the k nearest vectors that the nearest `nprobe` lists hold, best first."""
+        sel = {"sel": selector.native} if selector else {}
+        parameters = faiss.SearchParametersIVF(nprobe=min(nprobe, self.lists), **sel)
+        return search(self._index, query, min(k, len(self)), parameters)
+
+    def candidates(self, queries: Vectors, k: int, nprobe: int) -> npt.NDArray[np.int64]:
+        """Return the ids of the k nearest for each of many queries, shape (n, k), -1 where there are none."""
+        parameters = faiss.SearchParametersIVF(nprobe=min(nprobe, self.lists))
+        ids: npt.NDArray[np.int64] = self._index.search(queries, k, params=parameters)[1]
+        return ids
+
+    def on_gpu(self, nprobe: int) -> GpuIndex | None:
+        """Return a copy on the GPU that probes `nprobe` lists, where there is one."""
+        self._index.nprobe = nprobe
+        return on_gpu(self._index)
