@@ -70,13 +70,13 @@ def check_size(folder: Path) -> None:
 
 def check_version(version: str | None, folder: Path) -> None:
     """Raise LibraryError if a newer program made the database."""
+    if version is not None and not version.isdigit():
+        raise LibraryError(f"{folder / DATABASE} is damaged (schema '{version}'); {REPAIR}")
     if version is not None and version > NEWEST:
         raise LibraryError(
             f"{folder / DATABASE} was made by a newer glimpse (schema {version}, this one knows {NEWEST}); "
             f"update glimpse: pip install --upgrade glimpse-search"
         )
-    if version is not None and not version.isdigit():
-        raise LibraryError(f"{folder / DATABASE} is damaged (schema '{version}'); {REPAIR}")
 
 
 def _sentence(folder: Path, text: str) -> str:

@@ -82,7 +82,7 @@ class Reader:
             self._db = connect(folder)
         try:
             version = self._rows("SELECT version_num FROM alembic_version")
-            check_version(version[0][0] if version else None, folder)
+            check_version(str(version[0][0]) if version else None, folder)
             if version and version[0][0] < NEWEST:
                 raise OldLibraryError(f"{folder} was made by an earlier glimpse; bring it up to date: glimpse index")
         except LibraryError:
