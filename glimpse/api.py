@@ -7,13 +7,14 @@ the model is being opened.
 import contextlib
 import functools
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from core.diagnosis import Diagnosis, Finding, State
-from core.errors import GlimpseError, LibraryError, OldLibraryError, UnknownFileError
+from core.errors import GlimpseError, LibraryBusyError, LibraryError, OldLibraryError, UnknownFileError
 from core.settings import Settings
 from core.types import (
     Failure,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 FilePath = str | os.PathLike[str]
 P = ParamSpec("P")
 T = TypeVar("T")
+PATIENCE = 30.0
+"""Seconds that reading waits for another process to bring a library of an earlier version up to date."""
 
 
 def open(directory: FilePath | None = None, model: str | None = None) -> "Library":  # noqa: A001
@@ -81,6 +84,7 @@ class Library:
         self.settings = settings
         self._progress = progress
         self._encoder: Encoder | None = None
+        self._loaded = ""
         self._engine: Engine | None = None
 
     @_of_library
@@ -312,13 +316,24 @@ class Library:
         """Open the library for reading, and bring one of an earlier version up to date first."""
         from store.reader import Reader
 
-        try:
-            return Reader(self.settings.library)
-        except OldLibraryError:
-            from store.writer import Writer
+        folder, until = self.settings.library, time.monotonic() + PATIENCE
+        while True:
+            try:
+                return Reader(folder)
+            except OldLibraryError as error:
+                from store.writer import Writer
 
-            Writer(self.settings.library).close()
-            return Reader(self.settings.library)
+                if not os.access(folder, os.W_OK):
+                    raise LibraryError(
+                        f"{folder} was made by an earlier glimpse and cannot be written to; "
+                        f"run any glimpse command once where it can be written to"
+                    ) from error
+                try:
+                    Writer(folder).close()
+                except LibraryBusyError:  # whoever writes to it may be bringing it up to date just now
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.05)
 
     def _must_exist(self) -> None:
         if not self.exists():
@@ -342,14 +357,17 @@ class Library:
 
     def _load(self, model: str | None) -> "Encoder":
         """Load a model, once."""
-        if self._encoder is None:
-            from encoders.registry import default, load
+        from encoders.registry import default, load
 
-            self._encoder = load(model or default(), self.settings.cache, self._progress)
+        wanted = model or default()
+        if self._encoder is None or self._loaded != wanted:
+            self._encoder, self._loaded = load(wanted, self.settings.cache, self._progress), wanted
         return self._encoder
 
     def _open_engine(self, texts: bool = False) -> "Engine":
-        """Open the library for search, once; texts: there will be some."""
+        """Open the library for search, once for each model that answers; texts: there will be some."""
+        if self._engine is not None and not self._engine.answers(self.settings.model):
+            self.close()
         if self._engine is None:
             self._must_exist()
             self._reader().close()

@@ -53,14 +53,15 @@ class Plan:
 
     jobs: files to read; settled: (what to count it as, row) of files known without reading; failing: files that
     could not be read and have not changed since; retold: unchanged files whose sidecars changed; companions: files
-    that belong to another (path below the same root), a RAW or a movie; missing: files no longer where they were.
+    that belong to another (path below the same root; None: to none any more), a RAW or a movie; missing: files no
+    longer where they were.
     """
 
     jobs: list[Job] = field(default_factory=list)
     settled: list[tuple[str, Taken]] = field(default_factory=list)
     failing: list[tuple[bytes, str]] = field(default_factory=list)
     retold: list[Job] = field(default_factory=list)
-    companions: list[tuple[Job, bytes]] = field(default_factory=list)
+    companions: list[tuple[Job, bytes | None]] = field(default_factory=list)
     unchanged: int = 0
     missing: "Missing" = field(default_factory=lambda: Missing({}, {}, {}))
 
@@ -73,6 +74,7 @@ class Missing:
         self._files = files
         self._unseen = unseen
         self._roots = roots
+        self._turned_up: set[int] = set()
         # One that went long ago may have left its inode to another photo.
         self._by_stat = {known.stat: key for key, known in files.items() if known.encoded and not known.gone}
         self._by_digest = _by_digest(files)
@@ -91,8 +93,14 @@ class Missing:
                 return known
         for root_id, path in self._unseen_by_digest.pop(digest, ()):
             if not os.path.lexists(os.path.join(self._roots[root_id], path)):
-                return self._unseen[root_id, path]
+                found = self._unseen[root_id, path]
+                self._turned_up.add(found.id)
+                return found
         return None
+
+    def turned_up(self, known: KnownFile | None) -> bool:
+        """Say whether a file out of sight has been found somewhere else since `out_of_sight` named it."""
+        return known is not None and known.id in self._turned_up
 
     def newly_gone(self) -> list[KnownFile]:
         """Return the files that are left and were there at the last run."""
@@ -162,6 +170,8 @@ def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: Known
     if known is None or (known.digest is None and known.failure is None):  # new, or it belonged to another until now
         asked_for = path == scan.scope or expected_photo(os.fsdecode(path))
         if not asked_for and not _looks_like_photo(os.path.join(scan.root, path)):
+            if known is not None and known.primary is not None:  # its photo went without it
+                plan.companions.append((Job(scan.root_id, scan.root, path, stat, known), None))
             return
     if known is None:
         if moved := plan.missing.take_same_file(stat):

@@ -210,10 +210,11 @@ class _Run:
     def _take_batch(self, batch: Sequence[Read], plan: Plan) -> None:
         """Encode a batch and commit it in one transaction."""
         vectors = self._encode(batch)
-        about = self._about([(read.job, read.metadata) for read in batch])
-        rows, outcomes = [], []
-        for read, what in zip(batch, about, strict=True):
-            outcome, file_id = _outcome(read, plan)
+        found = [(read, *_outcome(read, plan)) for read in batch]
+        found = [one for one in found if not plan.missing.turned_up(one[0].job.known)]
+        about = self._about([(read.job, read.metadata) for read, _, _ in found])
+        rows = []
+        for (read, _, file_id), what in zip(found, about, strict=True):
             job = read.job
             rows.append(
                 Taken(
@@ -222,14 +223,13 @@ class _Run:
                     damaged=read.damaged, embedded=read.embedded, about=what, failure=read.failure, retry=read.retry,
                 )
             )  # fmt: skip
-            outcomes.append(outcome)
             self._keep_preview(read)
         self.library.commit(self.space_id, rows)
         self.reader.encoded.update(row.digest for row in rows if row.digest)
         self.new += sum(len(row.vectors) for row in rows)
         if self.new >= MANY_NEW:
             self.grow(train=False)
-        for read, outcome in zip(batch, outcomes, strict=True):
+        for read, outcome, _ in found:
             self._count(outcome, read.job.full_path, read.failure)
             self.report.damaged += read.damaged
             self.report.notes += read.notes
@@ -294,7 +294,7 @@ class _Run:
         """Note what belongs to a photo; what belongs to one that cannot be read has to stand for itself."""
         alone, rows = [], []
         for job, primary in plan.companions:
-            if (job.root_id, primary) not in unreadable:
+            if primary is None or (job.root_id, primary) not in unreadable:
                 file_id = job.known.id if job.known else None
                 rows.append(Taken(job.root_id, job.path, job.stat, file_id, primary=primary))
             elif expected_photo(os.fsdecode(job.path)):

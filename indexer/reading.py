@@ -15,7 +15,7 @@ from indexer.diff import Job
 from media.files import read_file
 from media.isolated import DecodeProcess, decode_process
 from media.metadata import merge
-from media.sidecar import read_sidecar
+from media.sidecar import MAX_BYTES, read_sidecar
 from store.previews import Previews
 
 
@@ -137,7 +137,7 @@ def read_beside(job: Job) -> tuple[list[Metadata], tuple[str, ...]]:
     for sidecar in job.sidecars:
         path = os.path.join(job.root, sidecar)
         try:
-            found.append(read_sidecar(os.fsdecode(os.path.basename(sidecar)), read_file(path).data))
+            found.append(read_sidecar(os.fsdecode(os.path.basename(sidecar)), read_file(path, MAX_BYTES).data))
         except MediaError as error:
             if not sidecar.lower().endswith(b".json"):  # which may be anybody's
                 notes.append(f"{os.fsdecode(path)} was not used: {error}")

@@ -14,7 +14,10 @@ Block = tuple[Label, bytes]
 """exif: a TIFF structure; of CR3, three: main, EXIF and GPS directory. xmp: a packet of XML. iptc: IIM records."""
 
 MAX_XMP = 4 << 20
-"""Larger XMP is not read, in bytes: what belongs to it is masks and depth maps."""
+"""More XMP is not read of one photo, in bytes: what is larger is masks and depth maps."""
+
+MAX_EXIF = 16 << 20
+"""Larger EXIF is not read, in bytes, but where it is the file itself: makers' own notes and previews are smaller."""
 
 MAX_BLOCKS = 16
 """No photo has more; a hostile one may name the same megabytes many thousand times."""
@@ -39,16 +42,22 @@ def blocks_of(data: bytes, kind: str) -> dict[Label, list[bytes]]:
     PEF, ORF, RW2, SRW, ...) nor CR3 nor RAF, have none.
     """
     blocks: dict[Label, list[bytes]] = {"exif": [], "xmp": [], "iptc": []}
-    walk = _WALKS.get(kind)
+    walk, left = _WALKS.get(kind), MAX_XMP
     for label, block in itertools.islice(walk(data), MAX_BLOCKS) if walk else ():
-        if label != "xmp" or len(block) <= MAX_XMP:
-            blocks[label].append(block.removeprefix(_EXIF) if label == "exif" else block)
+        if label == "xmp" and len(block) <= left:
+            left -= len(block)  # a hostile photo packs megabytes of it into kilobytes, many times
+            blocks["xmp"].append(block)
+        elif label == "exif" and (block is data or len(block) <= MAX_EXIF):
+            blocks["exif"].append(block.removeprefix(_EXIF))
+        elif label == "iptc":
+            blocks["iptc"].append(block)
     return blocks
 
 
 def _jpeg(data: bytes) -> Iterator[Block]:
     """JPEG: the segments before the picture."""
-    photoshop, extension, packet, at = b"", {}, b"", 2
+    extension, packet, at = {}, b"", 2
+    photoshop: list[bytes] = []
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in (0xD9, 0xDA):
         if data[at + 1] == 0xFF:  # a fill byte
             at += 1
@@ -64,13 +73,13 @@ def _jpeg(data: bytes) -> Iterator[Block]:
                 head = len(_XMP_EXTENSION)  # then 32 bytes of identity, total length, offset of this part
                 extension[part[head : head + 32], _int(part, head + 36, 4)] = part[head + 40 :]
             elif part.startswith(b"Photoshop 3.0\0"):
-                photoshop += part[14:]
+                photoshop.append(part[14:])
         at += 2 + size
     if packet:
         yield "xmp", packet
     if parts := [extension[key] for key in sorted(extension) if key[0] in packet]:
         yield "xmp", b"".join(parts)
-    yield from _photoshop(photoshop)
+    yield from _photoshop(b"".join(photoshop))
 
 
 def _photoshop(resources: bytes) -> Iterator[Block]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,12 +9,10 @@ from typing import Any
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
+import media.pillow  # noqa: F401  an old Pillow is refused, before it reads anything
 from core.types import Metadata
 from media.dates import Time, parse_time
 from media.values import degrees, hierarchy, line, number, paragraphs, position, positive, rating, united, whole
-
-# Pillow's remarks on odd metadata are for programmers.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 _RATING, _XMP, _IPTC = 0x4746, 0x02BC, 0x83BB
 _MAIN = (
@@ -23,6 +20,9 @@ _MAIN = (
     *(Base.ExposureTime, Base.FNumber, Base.ISOSpeedRatings, Base.FocalLength, Base.DateTimeOriginal),
 )
 """What is looked for beside the camera's directory: TIFF/EP, which RAW derives from, has the second line here."""
+
+MAX_WIDE = 1 << 20
+"""Keywords are two bytes each at the least, and a TIFF may have a gigabyte of them."""
 
 _JUNK = frozenset(
     """olympus digital camera|sony dsc|minolta digital camera|konica minolta digital camera|pentax digital camera|
@@ -135,8 +135,8 @@ def _text(value: Any) -> str | bytes | None:
 
 
 def _wide(value: Any) -> str:
-    """Return a text of Windows, which is UTF-16."""
-    return value.decode("utf-16-le", "ignore").strip("\0") if isinstance(value, bytes) else ""
+    """Return a text of Windows, which is UTF-16, of at most MAX_WIDE bytes."""
+    return value[:MAX_WIDE].decode("utf-16-le", "ignore").strip("\0") if isinstance(value, bytes) else ""
 
 
 def _plain(value: Any) -> str:

@@ -24,8 +24,8 @@ class FileBytes:
     stat: FileStat
 
 
-def read_file(path: str | bytes) -> FileBytes:
-    """Read a regular file whole.
+def read_file(path: str | bytes, most: int = MAX_BYTES) -> FileBytes:
+    """Read a regular file whole, of at most `most` bytes.
 
     A FIFO or a device is refused instead of waited for, and a file that changes while it is read is not
     taken. Raises TemporaryMediaError where the next run may succeed, else MediaError.
@@ -37,8 +37,9 @@ def read_file(path: str | bytes) -> FileBytes:
                 raise MediaError("not a regular file")
             if before.st_size == 0:
                 raise MediaError("the file is empty (0 bytes)")
-            if before.st_size > MAX_BYTES:
-                raise MediaError(f"the file is larger than {MAX_BYTES >> 30} GB")
+            if before.st_size > most:
+                size = f"{most >> 30} GB" if most >= 1 << 30 else f"{most >> 20} MB"
+                raise MediaError(f"the file is larger than {size}")
             data = _read_all(descriptor, before.st_size)
             after = os.fstat(descriptor)
     except OSError as error:

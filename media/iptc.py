@@ -6,6 +6,9 @@ from core.types import Metadata
 from media.dates import parse_time
 from media.values import decoded, line, paragraphs, united
 
+MAX_IPTC = 1 << 20
+"""More is not read, in bytes: one record may take no more than five."""
+
 _CHARSET = (1, 90)
 _TITLE, _KEYWORD, _DAY, _CLOCK, _CAPTION = (2, 5), (2, 25), (2, 55), (2, 60), (2, 120)
 _UTF8 = b"\x1b%G"
@@ -17,7 +20,7 @@ def read_iptc(records: bytes) -> Metadata:
     Text is UTF-8 where record 1:90 says so, or where it is valid UTF-8: many programs forget the record. Else it is
     Windows-1252, of which Latin-1 is a part.
     """
-    found = _fields(records)
+    found = _fields(records[:MAX_IPTC])
     utf8 = _UTF8 in found[_CHARSET]
     words = {
         key: [value.decode("utf-8", "replace") if utf8 else decoded(value) for value in found[key]]

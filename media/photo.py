@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,13 +11,10 @@ from core.errors import MediaError, TemporaryMediaError
 from core.types import Fit, ImageInput, Pixels
 from media.heif import named_profile, register_heif
 from media.kinds import HEAD_BYTES, PHOTO_FORMATS, photo_format, sniff
+from media.pillow import MAX_GROWN_PIXELS, MAX_TEXT, open_header
 from media.pixels import plain, shrunk, square
 from media.raw import Shown, show_raw
 
-# Pillow's own limit (179 megapixels) refuses phone photos of 200; ours below depend on the format.
-Image.MAX_IMAGE_PIXELS = None
-# Its remarks on odd metadata are for programmers; set once, since catch_warnings is not safe with threads.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 MEGAPIXELS_DRAFT = 2_000
 """Limit for JPEGs in one scan, which are decoded at a fraction of their size as they are read."""
 MEGAPIXELS_WHOLE = 200
@@ -221,7 +217,7 @@ def _opened(data: bytes, kind: str) -> Iterator[tuple[Image.Image, Shown | None]
         raise MediaError("a RAW photo of an unknown camera, or damaged")
     if kind == "HEIF":
         register_heif()
-    with Image.open(io.BytesIO(data), formats=(kind,)) as image:
+    with open_header(data, kind) as image:
         _check_size(image, data)
         yield image, raw
 
@@ -268,6 +264,10 @@ def _named(error: Exception) -> MediaError:
         return TemporaryMediaError("not enough memory to decode it")
     if isinstance(error, EOFError) or any(words in said for words in _SAYS_CUT_SHORT):
         return MediaError(CUT_SHORT)
-    if "cannot identify image file" in text:
-        return MediaError("damaged: its header cannot be read")
+    if isinstance(error, Image.DecompressionBombError):
+        return MediaError(f"a picture in it is larger than the limit of {MAX_GROWN_PIXELS // 1_000_000} megapixels")
+    if "max_text_" in said:
+        return MediaError(f"the text in it unpacks to more than {MAX_TEXT >> 20} MB")
+    if "decoder error -" in said:  # libtiff says what is wrong to nobody
+        return MediaError("damaged: its pixels cannot be decoded")
     return MediaError(f"damaged: {text}")

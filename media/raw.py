@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from core.errors import MediaError
 from core.types import Pixels
+from media.pillow import open_header
 
 SMALLEST_PREVIEW = 256
 """A preview whose shorter side, in px, is less than this is passed over: encoders would see it enlarged."""
@@ -73,7 +73,7 @@ def _preview(raw: Any, data: bytes) -> tuple[bytes | Pixels, int] | None:
             pixels = np.squeeze(thumb.data)
             shows = pixels.dtype == np.uint8 and min(pixels.shape[:2]) >= SMALLEST_PREVIEW
             return (pixels, turn) if shows else None
-        with Image.open(io.BytesIO(thumb.data), formats=("JPEG",)) as image:
+        with open_header(thumb.data, "JPEG") as image:
             # Of its own, or written into it by LibRaw; EXIF without it says nothing about how the camera was held.
             own = image.getexif().get(0x0112)
             turn = own if own in _TURNS else turn

@@ -5,8 +5,12 @@ from collections.abc import Container
 
 from core.errors import MediaError
 from core.types import Metadata
+from media.containers import MAX_XMP
 from media.takeout import read_takeout, takeout_of
 from media.xmp import parse_xmp, read_xmp
+
+MAX_BYTES = MAX_XMP
+"""Larger files beside a photo need not be read to know that they are none."""
 
 _XMP = (b".xmp", b".XMP")
 _EXTENSIONS = (b".xmp", b".json")

@@ -55,9 +55,9 @@ def number(value: Any) -> float | None:
 
 
 def positive(value: Any) -> float | None:
-    """Return a number above 0: cameras write 0 for what they do not know."""
+    """Return a number of 1e-9 to 1e9, as every exposure, aperture and length is: cameras write 0 for unknown."""
     real = number(value)
-    return real if real is not None and real > 0 else None
+    return real if real is not None and 1e-9 <= real <= 1e9 else None
 
 
 def whole(value: Any, least: int, most: int) -> int | None:

@@ -44,10 +44,10 @@ def parse_xmp(packet: bytes) -> Properties:
     except (SyntaxError, ValueError, LookupError) as error:  # of the parser, of defusedxml, of an unknown encoding
         raise MediaError("damaged or no XMP") from error
     found: dict[str, list[str]] = {}
-    descriptions = [part for rdf in root.iter(_RDF + "RDF") for part in rdf.findall(_RDF + "Description")]
-    if not descriptions and next(root.iter(_RDF + "RDF"), None) is None:
+    rdf = next(root.iter(_RDF + "RDF"), None)  # the first alone: others inside of it would be read again and again
+    if rdf is None:
         raise MediaError("no XMP: there is no rdf:RDF in it")
-    for name, values in _properties(descriptions):
+    for name, values in _properties(rdf.findall(_RDF + "Description")):
         found.setdefault(name, values)
     # Google's list of what lies in a file is the one nested structure that counts.
     found[_ITEM + "Semantic"] = [part.get(_ITEM + "Semantic") or "" for part in root.iter()]

@@ -4,7 +4,7 @@ What only some queries need (decoding pictures, the tags) is imported where it i
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,14 @@ class Engine:
                 own.add(Path(os.path.abspath(term.value)))  # though it was edited since it was indexed
                 if content_id is not None:
                     own.add(content_id)
-        return self._rank(self._compose(query.terms, vectors), k, own, among, exact)
+        hits = self._rank(self._compose(query.terms, vectors), k, own, among, exact)
+        return hits if within is None else [_seen_from(within, hit) for hit in hits]
+
+    def answers(self, model: str | None) -> bool:
+        """Say whether this is still the model to ask, None for the library's own: somebody may have switched."""
+        space, current = self.encoder.space, self.reader.space()
+        is_current = current is not None and current.name == space.name
+        return (model is not None or is_current) and self.reader.space(space.name, space.revision) is not None
 
     def is_complete(self) -> bool:
         """Say whether this model has all photos: another than the current one may still be filled."""
@@ -112,6 +119,12 @@ class Engine:
                     first, score, asset.kind, asset.content_id, tuple(also), asset.companions
                 )
         return sorted(best.values(), key=lambda hit: (-hit.score, hit.id))
+
+
+def _seen_from(folder: Path, hit: Hit) -> Hit:
+    """Return a hit by its path in a folder, where the same bytes lie elsewhere, too."""
+    first, *also = sorted((hit.path, *hit.also), key=lambda path: not path.is_relative_to(folder))
+    return replace(hit, path=first, also=tuple(also))
 
 
 def open_engine(folder: Path, encoder: Encoder, cache: Path) -> Engine:

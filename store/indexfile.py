@@ -40,8 +40,11 @@ class IndexFile:
     facts: dict[str, Any]
 
 
-def find(folder: Path, space_id: int, tier: str, fingerprint_of: FingerprintOf) -> Iterator[IndexFile]:
-    """Yield the files of a space that fit the database and are not damaged, those that cover most first."""
+def find(folder: Path, space_id: int, tier: str, fingerprint_of: FingerprintOf, deaths: int) -> Iterator[IndexFile]:
+    """Yield the files of a space that fit the database and are not damaged, those that cover most first.
+
+    deaths: how many vectors were ever deleted; a file that was made after more of them may lack some that are back.
+    """
     for path in sorted(folder.glob(f"{space_id}-*.{tier}"), key=_last, reverse=True):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             last, fingerprint, checksum = path.stem.split("-")[1:]
@@ -50,7 +53,7 @@ def find(folder: Path, space_id: int, tier: str, fingerprint_of: FingerprintOf) 
             with _content(path) as content:
                 facts = _facts(content)
                 whole = len(content) > _WHOLE or _whole(content, facts)
-                if whole and checksum == _checksum(content, facts):
+                if facts["deaths"] <= deaths and whole and checksum == _checksum(content, facts):
                     yield IndexFile(path, int(last), facts)
 
 
@@ -64,7 +67,8 @@ def write(
 ) -> IndexFile:
     """Write a file and put it in its place; raises OSError or RuntimeError where the disk does not take it.
 
-    made_from: space, LAST and FINGERPRINT; save: writes what FAISS has to say to a path.
+    made_from: space, LAST and FINGERPRINT; save: writes what FAISS has to say to a path; facts: among them `deaths`,
+    how many vectors had been deleted ever.
     """
     folder.mkdir(exist_ok=True)
     scratch = folder / f"{os.urandom(8).hex()}.tmp"

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.types import Vector
 from store.flat import FlatIndex
-from store.indexfile import FLAT, IVF, IndexFile, find, sweep, write
+from store.indexfile import FLAT, IVF, IndexFile, sweep, write
 from store.ivf import IvfIndex
 from store.names import INDEX
 from store.native import GPU_K, NOTHING, Found, GpuIndex, Selector, tune
@@ -140,7 +140,8 @@ class VectorIndex:
         flat = FlatIndex.of(rows(), self.space.dim)
         with contextlib.suppress(OSError, RuntimeError):  # a read-only or full disk: searching goes on without
             made_from = (self.space.id, last, self._fingerprint(last) or "")
-            file = write(self._folder, FLAT, made_from, flat.save, flat.bulk, {"vectors": len(flat)})
+            facts = {"vectors": len(flat), "deaths": self._reader.deaths()}
+            file = write(self._folder, FLAT, made_from, flat.save, flat.bulk, facts)
             sweep(self._folder, self.space.id, {file.path}, last)
             return FlatIndex.mapped(file.path), file, last
         return flat, None, last
@@ -148,17 +149,14 @@ class VectorIndex:
     def _open_files(self) -> None:
         """Open the files that cover most, unless they are open: an inverted file counts only beside its twin."""
         with contextlib.suppress(RuntimeError):
-            file = self._newest_file(FLAT)
+            file = self._reader.index_file(self.space, FLAT)
             if file is None or file.path == self._path:
                 return
-            flat, twin = FlatIndex.mapped(file.path), self._newest_file(IVF)
+            flat, twin = FlatIndex.mapped(file.path), self._reader.index_file(self.space, IVF)
             ivf = IvfIndex.mapped(twin.path) if twin is not None and twin.last == file.last else None
             self._answer_from(flat, file, file.last)
             if twin is not None and ivf is not None:
                 self._ivf, self._nprobe = ivf, int(twin.facts["nprobe"])
-
-    def _newest_file(self, tier: str) -> IndexFile | None:
-        return next(find(self._folder, self.space.id, tier, self._fingerprint), None)
 
     def _fingerprint(self, vector_id: int) -> str | None:
         return self._reader.fingerprint(self.space, vector_id)

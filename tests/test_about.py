@@ -244,6 +244,21 @@ def test_a_raw_and_its_jpeg_are_one_photo(library: glimpse.Library, tmp_path: Pa
     assert (status.files, status.companions, status.failures) == (1, 2, 0)
 
 
+def test_a_photo_that_went_without_its_movie_has_none(library: glimpse.Library, tmp_path: Path) -> None:
+    album = tmp_path / "card"
+    (album / "away").mkdir(parents=True)
+    photograph(album / "IMG_1.JPG")
+    (album / "IMG_1.MOV").write_bytes(b"\0\0\0\x14ftypqt   a movie")
+    index(library, album)
+    (album / "IMG_1.JPG").rename(album / "away" / "IMG_1.JPG")
+    assert counts(index(library, album)) == {"moved": 1}
+    (hit,) = library.search("red")
+    assert (hit.path, hit.companions, library.status().companions) == (album / "away" / "IMG_1.JPG", (), 0)
+    (album / "away" / "IMG_1.JPG").rename(album / "IMG_1.JPG")
+    assert counts(index(library, album)) == {"moved": 1}
+    assert library.search("red")[0].companions == (album / "IMG_1.MOV",)
+
+
 def test_what_belonged_to_a_photo_stands_alone_without_it(library: glimpse.Library, tmp_path: Path) -> None:
     album = tmp_path / "card"
     album.mkdir()

@@ -78,6 +78,22 @@ def test_photos_on_a_drive_that_is_not_there_are_filled_from_previews(
     assert found(second, "red") == sorted(photos / f"{name}.png" for name in ("red", "green", "blue", "white"))
 
 
+@pytest.mark.parametrize("batch_size", [1, 32])
+def test_a_folder_that_went_into_another_one_is_found_there_by_a_new_model(
+    indexed: Library, photos: Path, cache: Path, tmp_path: Path, batch_size: int
+) -> None:
+    """Its photos have turned up somewhere else before they can be taken for ones on a drive that is not there."""
+    goal = tmp_path / "elsewhere"
+    goal.mkdir()
+    paint(goal / "yellow.png", (255, 255, 0))
+    indexed.index([goal])
+    photos.rename(goal / "photos")
+    with glimpse.Library(Settings(indexed.settings.library, cache, "mirrored", batch_size=batch_size)) as second:
+        assert counts(second.index()) == {"added": 1, "moved": 4, "encoded": 5}
+        assert found(second) == found(indexed) == sorted(goal.rglob("*.png"))
+        assert counts(second.index()) == {"unchanged": 5}
+
+
 def test_a_changed_photo_is_not_taken_from_its_old_preview(second: Library, photos: Path) -> None:
     paint(photos / "red.png", (0, 0, 255), (64, 64))
     second.index()
@@ -96,6 +112,28 @@ def test_a_vector_from_a_preview_hardly_deviates(library: Library, tmp_path: Pat
         again = decode_preview(photo.preview, builtin.image_input)
         rows = unit(builtin.encode_images(np.stack([photo.frames[0], again])))
         assert float(rows[0] @ rows[1]) > 0.97
+
+
+def test_an_open_library_follows_when_somebody_else_switches(second: Library, cache: Path, photos: Path) -> None:
+    second.index()
+    with glimpse.Library(Settings(second.settings.library, cache)) as opened:
+        assert opened.search("red")[0].path.name == "red.png"
+        second.use_model("mirrored")
+        assert opened.search("red")[0].path.name == "blue.png"
+        second.drop_model("fake")
+        assert opened.search("red")[0].path.name == "blue.png"
+        paint(photos / "yellow.png", (255, 255, 0))
+        assert counts(opened.index()) == {"added": 1, "unchanged": 4, "encoded": 1}
+        assert spaces(opened) == {"mirrored": (True, 5, 0, 4)}
+
+
+def test_an_open_library_of_a_model_that_somebody_else_drops_says_so(second: Library, indexed: Library) -> None:
+    second.index()
+    second.use_model("mirrored")
+    assert indexed.search("red")[0].path.name == "red.png"  # it was opened for that model
+    second.drop_model("fake")
+    with pytest.raises(GlimpseError, match="no vectors of 'fake' but those of 'mirrored'"):
+        indexed.search("red")
 
 
 def test_new_photos_go_to_the_model_that_was_named(second: Library, indexed: Library, photos: Path) -> None:
@@ -124,9 +162,9 @@ def test_a_dropped_model_leaves_nothing(second: Library, indexed: Library, monke
     database = second.settings.library / "library.db"
     with contextlib.closing(sqlite3.connect(database)) as db:
         key = db.execute("SELECT id FROM spaces WHERE name = 'mirrored'").fetchone()[0]
-    assert list((second.settings.library / "index").glob(f"{key}-*.faiss"))
+    assert list((second.settings.library / "index").glob(f"{key}-*"))
     assert second.drop_model("mirrored") == 4
-    assert not list((second.settings.library / "index").glob(f"{key}-*.faiss"))
+    assert not list((second.settings.library / "index").glob(f"{key}-*"))
     with contextlib.closing(sqlite3.connect(database)) as db:
         assert db.execute("SELECT count(*) FROM vectors WHERE space_id = ?", (key,)).fetchone() == (0,)
         assert db.execute("PRAGMA freelist_count").fetchone() == (0,)

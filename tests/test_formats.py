@@ -458,7 +458,7 @@ def test_memory_that_a_library_lacks_is_told_from_its_own_limits(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError(said)
 
-    monkeypatch.setattr(Image, "open", fail)
+    monkeypatch.setattr(photo, "open_header", fail)
     with pytest.raises(MediaError) as caught:
         decode_photo(b"\xff\xd8\xff", "photo", LETTERBOX)
     assert isinstance(caught.value, TemporaryMediaError) is passes

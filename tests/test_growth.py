@@ -1,5 +1,6 @@
 """The shape of the index: what an index run makes of it, what it measures, and what it does not trust."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from core.types import Vectors
 from encoders.base import unit
 from search.engine import FETCH_AT_LEAST, OVERFETCH
 from store.growth import CANDIDATES, tuned
-from store.indexfile import FLAT, IVF, find, verify
+from store.indexfile import FLAT, IVF, verify
 from store.ivf import IvfIndex, lists_for
+from store.names import DATABASE
 from store.reader import Reader
 from store.recall import NOBODY, Nearest, recall, without_own
 from store.writer import Writer
@@ -30,7 +32,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everything happen with some hundred vectors."""
     monkeypatch.setattr(store.growth, "FEW_NEW", 20)
     monkeypatch.setattr(store.vectors, "TAIL", 20)
-    monkeypatch.setattr(store.growth, "FIRST_PROBE", 2)
+    monkeypatch.setattr(store.growth, "FIRST_PROBE", 4)
     monkeypatch.setattr(store.ivf, "PER_LIST", 8)
     monkeypatch.setattr(store.growth, "WANTED", 0.5)  # so few lists hold so little
 
@@ -50,8 +52,25 @@ def facts(folder: Path, tier: str) -> dict[str, object]:
     with Reader(folder) as reader:
         space = reader.space()
         assert space is not None
-        (file,) = find(folder / "index", space.id, tier, lambda vector: reader.fingerprint(space, vector))
+        file = reader.index_file(space, tier)
+        assert file is not None
         return file.facts
+
+
+def test_a_file_without_what_a_backup_brings_back_is_not_trusted(folder: Path, tmp_path: Path) -> None:
+    """Its last row is that of the backup, too."""
+    vectors = rows(1, 30)
+    fill(folder, vectors)
+    grow(folder)
+    shutil.copy(folder / DATABASE, tmp_path / "backup")
+    delete(folder, range(5, 10))
+    grow(folder)
+    for path in folder.glob(f"{DATABASE}*"):
+        path.unlink()
+    shutil.copy(tmp_path / "backup", folder / DATABASE)
+    with opened(folder) as index:
+        assert len(index) == 30
+        assert index.search(vectors[7], 1).tolist() == [8]
 
 
 # When it changes

@@ -370,6 +370,20 @@ def test_more_rows_than_sqlite_takes_variables(writer: Writer) -> None:
         assert len(reader.vectors_by_id(space, range(1202))[0]) == 1201
 
 
+def test_looking_up_a_few_does_not_walk_over_the_others(writer: Writer) -> None:
+    fill(writer, *((str(number), (1, 0, 0)) for number in range(3000)))
+    steps: list[None] = []
+    with Reader(writer.folder) as reader:
+        space = reader.space()
+        assert space is not None
+        reader._db.set_progress_handler(lambda: steps.append(None), 100)
+        assert reader.newest_vector(space.id) == 3000
+        some = list(range(2000, 2040))  # with few, SQLite finds the right way by itself
+        assert reader.vectors_by_id(space, reversed(some))[0].tolist() == some
+        assert sorted(reader.assets(some)) == some
+    assert len(steps) < 60  # of 100 operations of SQLite's machine each
+
+
 def test_status_does_not_mind_files_that_vanish_while_it_counts(
     standing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
