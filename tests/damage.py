@@ -54,7 +54,7 @@ class WideEncoder(FakeEncoder):
 
 def open_library(folder: Path, cache: Path) -> glimpse.Library:
     library = glimpse.Library(Settings(folder, cache, "fake"))
-    library._encoder = WideEncoder()
+    library._encoder, library._loaded = WideEncoder(), "fake"
     return library
 
 

@@ -18,8 +18,8 @@ from core.types import FileStat, Progress
 from store import backup as backups
 from store.records import WHOLE, Taken
 from store.writer import Writer
+from tests import old_libraries
 from tests.conftest import paint, run
-from tests.test_upgrade import old  # noqa: F401 (a fixture)
 
 
 @pytest.fixture
@@ -280,11 +280,8 @@ def test_previews_come_along_if_asked_for(indexed: glimpse.Library, photos: Path
     assert len(names_of(here)) == 4
 
 
-def test_a_library_of_an_earlier_version_is_copied_as_it_is(
-    old: Path,  # noqa: F811
-    tmp_path: Path,
-    cache: Path,
-) -> None:
+def test_a_library_of_an_earlier_version_is_copied_as_it_is(tmp_path: Path, cache: Path) -> None:
+    old = old_libraries.load("0001", tmp_path)
     with glimpse.Library(Settings(old, cache, "fake")) as library:
         made = library.backup(tmp_path / "backup")
     for folder in (old, made):

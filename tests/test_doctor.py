@@ -25,9 +25,9 @@ from store.layout import layouts
 from store.names import fingerprint
 from store.pages import Pages
 from store.reader import Reader
+from tests import old_libraries
 from tests.conftest import run
 from tests.damage import DAMAGES, DIM, PAGE, PHOTOS, alike, damaged_copy, fill, flip_bits, open_library, same, state
-from tests.test_upgrade import old  # noqa: F401 (a fixture)
 
 SHORT, LONG = 4, 43
 """Seeds for each kind of damage: some 28 damages, or 300."""
@@ -254,23 +254,28 @@ def test_a_log_that_is_none_is_told_and_emptied(library: glimpse.Library, place:
     assert same(state(library.settings.library), state(place / "library"))
 
 
-def test_a_library_of_an_earlier_version_is_repaired_too(
-    old: Path,  # noqa: F811
-    photos: Path,
-    cache: Path,
-) -> None:
-    with closing(sqlite3.connect(old / "library.db")) as db:
-        size = db.execute("PRAGMA page_size").fetchone()[0]
-        vacuumed = "VACUUM" if size == PAGE else f"PRAGMA page_size = {PAGE}"
-        db.execute(vacuumed)
-        db.execute("VACUUM")
-    with glimpse.Library(Settings(old, cache, "fake")) as library:
+@pytest.mark.parametrize("schema", old_libraries.SCHEMAS)
+def test_a_library_of_an_earlier_version_is_repaired_too(schema: str, tmp_path: Path, cache: Path) -> None:
+    """Its rows are shorter, and so they are written into a database of its own version first."""
+    folder = old_libraries.load(schema, tmp_path)
+    query = "SELECT r.path, f.path, v.space_id, v.vector FROM files f JOIN roots r ON r.id = f.root_id "
+    query += (
+        "JOIN segments s ON s.content_id = f.content_id JOIN vectors v ON v.segment_id = s.id ORDER BY f.id, v.id"
+    )
+
+    def rows() -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(folder / "library.db")) as db:
+            return db.execute(query).fetchall()
+
+    before = rows()
+    with glimpse.Library(Settings(folder, cache, "fake")) as library:
         assert library.doctor().healthy
-        assert "schema 0001" in library.doctor().findings[0].text
-        overwrite(old, root_of(old, "runs"), bytes(PAGE))
-        assert library.doctor(repair=True).saved["vectors"] == 4
-        assert library.index([photos]).encoded == 0
-        assert [hit.path.name for hit in library.search("red", k=1)] == ["red.png"]
+        assert f"schema {schema}" in library.doctor().findings[0].text
+        overwrite(folder, root_of(folder, "runs"), bytes(PAGE))
+        assert library.doctor(repair=True).lost["vectors"] == 0
+        assert rows() == before
+        assert library.doctor().healthy
+        assert library.search("red", k=1)[0].path.name == "red again.bmp"
 
 
 # --- what SQLite does not mind
