@@ -5,13 +5,16 @@ the model is being opened.
 """
 
 import contextlib
+import functools
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
-from core.errors import LibraryBusyError, LibraryError, OldLibraryError, UnknownFileError
+from core.diagnosis import Diagnosis, Finding, State
+from core.errors import GlimpseError, LibraryBusyError, LibraryError, OldLibraryError, UnknownFileError
 from core.settings import Settings
 from core.types import (
     Failure,
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from store.reader import Reader
 
 FilePath = str | os.PathLike[str]
+P = ParamSpec("P")
+T = TypeVar("T")
 PATIENCE = 30.0
 """Seconds that reading waits for another process to bring a library of an earlier version up to date."""
 
@@ -52,6 +57,26 @@ def open(directory: FilePath | None = None, model: str | None = None) -> "Librar
     return Library(default_settings(None if directory is None else Path(directory), model))
 
 
+def _of_library(method: Callable[Concatenate["Library", P], T]) -> Callable[Concatenate["Library", P], T]:
+    """Have a method that fails unexpectedly look whether the library is damaged, and say so if it is."""
+
+    @functools.wraps(method)
+    def called(self: "Library", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except GlimpseError:
+            raise
+        except Exception as error:
+            from store.doctor import damage
+            from store.names import REPAIR
+
+            if self.exists() and (found := damage(self.settings.library)):
+                raise LibraryError(f"the library {self.settings.library} is damaged: {found}; {REPAIR}") from error
+            raise
+
+    return called
+
+
 class Library:
     """A library of photos: index folders into it, then ask. Methods raise GlimpseError with a clear sentence."""
 
@@ -62,6 +87,7 @@ class Library:
         self._loaded = ""
         self._engine: Engine | None = None
 
+    @_of_library
     def index(
         self,
         paths: Iterable[FilePath] = (),
@@ -100,6 +126,7 @@ class Library:
             texts = lambda: TagBank(encoder, self.settings.cache, progress=report_to).vectors  # noqa: E731
             return index(writer, encoder, chosen, self.settings, report_to, stop, walk, dry_run, texts)
 
+    @_of_library
     def search(
         self,
         query: str,
@@ -127,6 +154,7 @@ class Library:
                     self._progress(Progress(f"the model reads only the beginning of '{term.value[:40]}...'"))
         return engine.search(asked, k, _folder(within), exact)
 
+    @_of_library
     def similar(
         self, file: FilePath, k: int = 10, *, within: FilePath | None = None, exact: bool = False
     ) -> list[Hit]:
@@ -134,6 +162,7 @@ class Library:
         term = Term(Modality.IMAGE, str(expanded(file)))
         return self._open_engine().search(Query((term,)), k, _folder(within), exact)
 
+    @_of_library
     def suggest_tags(self, file: FilePath, k: int = 5) -> list[Tag]:
         """Return the k tags that fit a photo best, best first; the photo need not be in the library."""
         from search.pictures import encode_photo, read_query
@@ -146,6 +175,7 @@ class Library:
             photo, self._image_mean(encoder.space), k
         )
 
+    @_of_library
     def preview(self, hit: Hit) -> bytes:
         """Return a small picture of a hit, WebP: the stored one, or else one made from the photo, which is kept.
 
@@ -168,6 +198,7 @@ class Library:
                 previews.write(digest, made)
         return made
 
+    @_of_library
     def use_model(self, model: str, anyway: bool = False) -> None:
         """Have another model answer; raises LibraryError where it lacks photos, unless that is to be `anyway`."""
         from store.writer import Writer
@@ -178,6 +209,7 @@ class Library:
         self.close()
         self._encoder = None
 
+    @_of_library
     def drop_model(self, model: str) -> int:
         """Forget all vectors of a model that does not answer; returns their number."""
         from store.writer import Writer
@@ -186,6 +218,7 @@ class Library:
         with Writer(self.settings.library) as writer:
             return writer.drop(model)
 
+    @_of_library
     def info(self, file: FilePath) -> Info:
         """Return what the library knows about one of its files; raises UnknownFileError."""
         self._must_exist()
@@ -196,16 +229,19 @@ class Library:
             raise UnknownFileError(f"{path} is not in the library; take it in with: glimpse index {path}")
         return found
 
+    @_of_library
     def status(self) -> Status:
         """Count what is in the library."""
         with self._reader() as reader:
             return reader.status()
 
+    @_of_library
     def failures(self) -> list[Failure]:
         """Return the files that could not be read, and why."""
         with self._reader() as reader:
             return reader.failures()
 
+    @_of_library
     def prune(self) -> int:
         """Forget files that are gone and vectors that nothing needs any more; returns the number of files."""
         from store.writer import Writer
@@ -213,6 +249,50 @@ class Library:
         self._must_exist()
         with Writer(self.settings.library) as writer:
             return writer.prune()
+
+    def backup(self, folder: FilePath, previews: bool = False, progress: ProgressCallback | None = None) -> Path:
+        """Copy the library into a folder, which is a library itself, and replace an earlier backup there.
+
+        previews: those, too. Safe beside an index run and searches. Returns the folder; raises LibraryError.
+        """
+        from store.backup import backup
+
+        self._must_exist()
+        target = Path(os.path.abspath(expanded(folder)))
+        backup(self.settings.library, target, previews, progress or self._progress or (lambda _: None))
+        return target
+
+    def doctor(self, repair: bool = False, progress: ProgressCallback | None = None) -> Diagnosis:
+        """Look the library over; with `repair`, mend what can be mended, and without change nothing."""
+        from store.doctor import examine
+
+        self._must_exist()
+        if repair:
+            self.close()
+        found = examine(self.settings.library, repair, progress or self._progress or (lambda _: None))
+        return replace(found, findings=(*found.findings, self._examine_model()))
+
+    def _examine_model(self) -> Finding:
+        """See whether the model that answers is on this machine."""
+        from encoders.registry import preset
+        from store.reader import Reader
+
+        try:
+            with Reader(self.settings.library) as reader:  # which, unlike self._reader(), changes nothing
+                space = reader.space()
+            model = self.settings.model or (space.name if space else None)
+            if model is None:
+                return Finding("model", State.OK, "none yet")
+            chosen = preset(model)
+        except OldLibraryError:
+            return Finding("model", State.OK, "known once the library is up to date")
+        except LibraryError:
+            return Finding("model", State.OK, "known once the database can be read")
+        except GlimpseError as error:
+            return Finding("model", State.PROBLEM, str(error))
+        if chosen.ready:
+            return Finding("model", State.OK, f"'{model}' is on this machine")
+        return Finding("model", State.PROBLEM, f"'{model}' is not on this machine", f"glimpse models get {model}")
 
     def exists(self) -> bool:
         """Say whether the library has been made yet."""

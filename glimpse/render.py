@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from core.diagnosis import Diagnosis
 from core.errors import GlimpseError
 from core.types import Hit, IndexReport, Info, Metadata, Progress, SpaceStatus, Status, Tag
 
@@ -292,6 +293,16 @@ def self_test_text(space: SpaceStatus) -> str:
         f"{best['precision']} tested on {best['photos']} photos: cosine {best['cosine']:.4f}, "
         f"top-10 overlap {best['overlap']:.2f}, {best['speedup']:.1f}x as fast"
     )
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """Return a line for each thing that was looked at, and what can be done below those where something can."""
+    lines = []
+    for found in diagnosis.findings:
+        lines.append(f"{found.state:9}{found.check:12}{_plain(found.text)}")
+        if found.remedy:
+            lines.append(f"{'':21}-> {_plain(found.remedy)}")
+    return "\n".join(lines)
 
 
 class ProgressBar:

@@ -16,13 +16,29 @@ DATABASE = "library.db"
 LOCK = "write.lock"
 INDEX = "index"
 PREVIEWS = "previews"
-REPAIR = "put a copy back from a backup, or move the folder away and index again"
+REPAIR = "see what can be saved: glimpse doctor"
+CHECK_CELLS = "cell_size_check = ON"
+"""Has SQLite look twice at every page it reads, so that a damaged one is an error and not a wrong row."""
+DAMAGE = (
+    "not a database",
+    "malformed",
+    "unsupported file format",
+    "decode to utf-8",
+    "disk i/o",
+    "no such column",
+    "constraint failed",
+)
+"""What SQLite says of a file that is not what was written."""
 NEWEST = "0003"
 """The newest schema: the last revision in migrations/versions."""
 SIDE_FILE = 1 << 16
 """Bytes that SQLite wants beside a database that is to be read, and some more."""
 VECTOR_DTYPE = "<f2"
 """fp16, little-endian: half the bytes, and a deviation (1e-3) far below what separates two photos."""
+
+
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What the driver raises; the second where it is to repeat a damaged name in a message of the first kind."""
 
 
 def fingerprint(vector: bytes) -> str:
@@ -37,6 +53,8 @@ def explain(folder: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise LibraryError(_sentence(folder, str(error))) from error
+    except UnicodeDecodeError as error:
+        raise LibraryError(f"{folder / DATABASE} is damaged (a text that is none); {REPAIR}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise LibraryError(_full(folder)) from error
@@ -65,23 +83,34 @@ def identity(folder: Path, written: bool = False) -> tuple[int, ...] | None:
         return None
 
 
+def check_size(folder: Path) -> None:
+    """Raise LibraryError if the database is empty and yet there was a library: SQLite would begin a new one."""
+    database = folder / DATABASE
+    with contextlib.suppress(OSError):
+        if database.stat().st_size == 0 and any(any((folder / name).glob("*")) for name in (PREVIEWS, INDEX)):
+            raise LibraryError(f"{database} is damaged (it is empty); {REPAIR}")
+
+
 def check_version(version: str | None, folder: Path) -> None:
     """Raise LibraryError if a newer program made the database."""
+    if version is not None and not version.isdigit():
+        raise LibraryError(f"{folder / DATABASE} is damaged (schema '{version}'); {REPAIR}")
     if version is not None and version > NEWEST:
         raise LibraryError(
             f"{folder / DATABASE} was made by a newer glimpse (schema {version}, this one knows {NEWEST}); "
             f"update glimpse: pip install --upgrade glimpse-search"
         )
-    if version is not None and not version.isdigit():
-        raise LibraryError(f"{folder / DATABASE} is damaged (schema '{version}'); {REPAIR}")
 
 
 def _sentence(folder: Path, text: str) -> str:
     if "full" in text or ("I/O" in text and has_no_room(folder)):
         return _full(folder)
     if "I/O" in text:
-        return f"the disk that holds {folder} cannot be read or written ({text}); is it still connected, and whole?"
-    if "not a database" in text or "malformed" in text:
+        return (
+            f"the disk that holds {folder} cannot be read or written ({text}); "
+            f"is it still connected, and whole? If so, {REPAIR}"
+        )
+    if any(sign in text.lower() for sign in DAMAGE):
         return f"{folder / DATABASE} is damaged ({text}); {REPAIR}"
     if "no such table" in text:
         return f"there is no library in {folder} yet ({text}); make one with: glimpse index FOLDER"

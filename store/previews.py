@@ -14,9 +14,10 @@ PREVIEW_SIZE = 512
 """Longer side of a preview in px, unless somebody says otherwise: some 30 KB."""
 
 
-def is_preview(data: bytes) -> bool:
-    """Say whether bytes are a whole WebP, by its header."""
-    return data[:4] == b"RIFF" and data[8:12] == b"WEBP" and len(data) >= 8 + int.from_bytes(data[4:8], "little")
+def is_preview(data: bytes, size: int | None = None) -> bool:
+    """Say whether bytes are a whole WebP, by its header; size: how many there are, if these are only the first."""
+    there = len(data) if size is None else size
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP" and there >= 8 + int.from_bytes(data[4:8], "little")
 
 
 class Previews:
@@ -63,6 +64,10 @@ class Previews:
                 size += entry.stat().st_size
                 count += 1
         return count, size
+
+    def files(self) -> list[str]:
+        """Return the paths of all files, previews or not."""
+        return [entry.path for entry in self._entries()]
 
     def sweep(self, keep: Set[bytes]) -> None:
         """Delete what is no preview of a photo in `keep`; what a killed process left goes, too."""

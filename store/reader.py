@@ -22,11 +22,14 @@ from core.errors import LibraryError, OldLibraryError
 from core.types import Failure, Info, Metadata, Place, SpaceStatus, Status, Vector
 from store.indexfile import FLAT, IVF, IndexFile, find
 from store.names import (
+    CHECK_CELLS,
     DATABASE,
+    DATABASE_ERRORS,
     INDEX,
     NEWEST,
     REPAIR,
     VECTOR_DTYPE,
+    check_size,
     check_version,
     explain,
     fingerprint,
@@ -80,12 +83,13 @@ class Reader:
         self._lock = threading.Lock()
         if not (folder / DATABASE).is_file():
             raise LibraryError(f"there is no library in {folder}; make one with: glimpse index FOLDER")
+        check_size(folder)
         with explain(folder):
-            self._db, self._frozen = _connect(folder)
+            self._db, self._frozen = connect(folder)
         self._identity = identity(folder, self._frozen)
         try:
             version = self._rows("SELECT version_num FROM alembic_version")
-            check_version(version[0][0] if version else None, folder)
+            check_version(str(version[0][0]) if version else None, folder)
             if version and version[0][0] < NEWEST:
                 raise OldLibraryError(f"{folder} was made by an earlier glimpse; bring it up to date: glimpse index")
         except LibraryError:
@@ -114,6 +118,8 @@ class Reader:
         else:
             asked = f"{columns} WHERE s.name = ? AND s.revision = coalesce(?, s.revision) ORDER BY s.id DESC LIMIT 1"
             rows = self._rows(asked, name, revision)
+        if rows and not (isinstance(rows[0][3], int) and rows[0][3] > 0):
+            raise LibraryError(f"{self.folder / DATABASE} is damaged: a model is not what was stored; {REPAIR}")
         return StoredSpace(*rows[0]) if rows else None
 
     def newest_vector(self, space_id: int) -> int:
@@ -385,7 +391,7 @@ class Reader:
             yield from self._rows(f"{sql} ({','.join('?' * len(part))})", *values, *part)
 
 
-def _connect(folder: Path) -> tuple[sqlite3.Connection, bool]:
+def connect(folder: Path) -> tuple[sqlite3.Connection, bool]:
     """Connect read-only; returns the connection, and whether it takes the file for one that nobody changes.
 
     That is where even WAL's side files cannot be made: on a read-only disk, or a full one.
@@ -394,7 +400,7 @@ def _connect(folder: Path) -> tuple[sqlite3.Connection, bool]:
     uri = f"file:{quote(os.fsencode(database.absolute()))}?mode=ro"
     try:
         return _opened(uri), False
-    except sqlite3.DatabaseError as error:
+    except DATABASE_ERRORS as error:
         writable = os.access(folder, os.W_OK)
         if writable and database.with_name(f"{DATABASE}-journal").exists():
             _opened(uri.replace("?mode=ro", "?mode=rw")).close()  # killed as it was made: rolls that back
@@ -416,9 +422,10 @@ def _opened(uri: str) -> sqlite3.Connection:
     """Connect, and look whether there is something to read."""
     db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=30)
     try:
+        db.execute(f"PRAGMA {CHECK_CELLS}")
         db.execute(f"PRAGMA cache_size = -{_CACHE}")
         db.execute("SELECT count(*) FROM sqlite_master")
-    except sqlite3.DatabaseError:
+    except DATABASE_ERRORS:
         db.close()
         raise
     return db

@@ -9,8 +9,8 @@ from core.errors import LibraryError
 from store.names import DATABASE, NEWEST, REPAIR, check_version
 
 
-def migrate(engine: Engine, folder: Path) -> None:
-    """Run the migrations that a database lacks; raises LibraryError if it is newer than that."""
+def migrate(engine: Engine, folder: Path, to: str = "head") -> None:
+    """Run the migrations that a database lacks, up to a version; raises LibraryError if it is newer than all."""
     with engine.connect() as db:
         has_version = sa.inspect(db).has_table("alembic_version")
         version = db.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if has_version else None
@@ -28,4 +28,4 @@ def migrate(engine: Engine, folder: Path) -> None:
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     with engine.begin() as db:
         config.attributes["connection"] = db
-        command.upgrade(config, "head")
+        command.upgrade(config, to)

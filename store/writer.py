@@ -12,15 +12,24 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
 from sqlalchemy import bindparam, delete, exists, insert, select, update
 from sqlalchemy.engine import URL, Connection, Engine
 
-from core.errors import LibraryBusyError, LibraryError
+from core.errors import LibraryError
 from core.types import FileStat, Metadata, Modality, Space, Vector, Walk
 from store.batch import parts, write_batch
 from store.indexfile import sweep
-from store.names import DATABASE, INDEX, LOCK, VECTOR_DTYPE, explain, fingerprint, identity
+from store.lock import write_lock
+from store.names import (
+    CHECK_CELLS,
+    DATABASE,
+    INDEX,
+    VECTOR_DTYPE,
+    check_size,
+    explain,
+    fingerprint,
+    identity,
+)
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import MIDDLE, WHOLE, KnownFile, Source, Taken
 from store.schema import (
@@ -55,15 +64,9 @@ class Writer:
         self.folder = folder
         with explain(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / LOCK, timeout=0)
-        with explain(folder):
-            try:
-                self._lock.acquire()
-            except Timeout as error:  # an OSError too
-                raise LibraryBusyError(
-                    f"another glimpse is writing to {folder}; wait until it has finished, or stop it"
-                ) from error
-        self._engine = _engine(folder / DATABASE)
+        check_size(folder)
+        self._lock = write_lock(folder)
+        self._engine = new_engine(folder / DATABASE)
         self._rehearsal: Connection | None = None
         try:
             with explain(folder):
@@ -402,7 +405,7 @@ def _bury(db: Connection, which: sa.ColumnElement[bool]) -> None:
         db.execute(insert(tombstones), notes)
 
 
-def _engine(database: Path) -> Engine:
+def new_engine(database: Path) -> Engine:
     """Return an engine whose transactions include the schema, and begin by taking SQLite's write lock."""
     engine = sa.create_engine(URL.create("sqlite", database=str(database)))
 
@@ -416,6 +419,7 @@ def _engine(database: Path) -> Engine:
             "synchronous = FULL",
             "foreign_keys = ON",
             f"busy_timeout = {int(BUSY_SECONDS * 1000)}",
+            CHECK_CELLS,
         ):
             connection.execute(f"PRAGMA {pragma}")
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.conftest import COLOURS, paint, run
 
-COMMANDS = ("index", "search", "similar", "tag", "status", "models", "prune", "demo")
+COMMANDS = ("index", "search", "similar", "tag", "status", "models", "prune", "backup", "doctor", "demo")
 FAKE = ("--model", "fake")
 
 

@@ -10,7 +10,9 @@ import click
 
 import glimpse
 from core.errors import GlimpseError
+from glimpse.cli.backup import backup
 from glimpse.cli.demo import demo
+from glimpse.cli.doctor import doctor
 from glimpse.cli.index import index
 from glimpse.cli.info import info
 from glimpse.cli.models import models
@@ -43,7 +45,7 @@ def cli() -> None:
     """
 
 
-for command in (index, search, similar, tag, info, status, models, prune, demo):
+for command in (index, search, similar, tag, info, status, models, prune, backup, doctor, demo):
     cli.add_command(command)
 
 
