@@ -299,9 +299,9 @@ def diagnosis_text(diagnosis: Diagnosis) -> str:
     """Return a line for each thing that was looked at, and what can be done below those where something can."""
     lines = []
     for found in diagnosis.findings:
-        lines.append(f"{found.state:9}{found.check:12}{_plain(found.text)}")
+        lines.append(f"{found.state:9}{found.check:12}{plain(found.text)}")
         if found.remedy:
-            lines.append(f"{'':21}-> {_plain(found.remedy)}")
+            lines.append(f"{'':21}-> {plain(found.remedy)}")
     return "\n".join(lines)
 
 

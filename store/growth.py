@@ -176,7 +176,7 @@ class _Files:
         """Return queries, the id of each or NOBODY, and the place from which on they are texts."""
         drawn = np.random.default_rng(self._last).integers(1, self._last + 1, 8 * PHOTOS)
         ids, rows = self._reader.vectors_by_id(self._space, np.unique(drawn))
-        some = np.linspace(0, len(ids) - 1, min(PHOTOS, len(ids) // 10)).astype(int)
+        some = np.linspace(0, len(ids) - 1, min(PHOTOS, len(ids) // 4)).astype(int)
         texts = self._texts()
         texts = texts[np.linspace(0, len(texts) - 1, min(TEXTS, len(texts))).astype(int)]
         own = np.concatenate([ids[some], np.full(len(texts), NOBODY)])
@@ -203,10 +203,11 @@ def tuned(index: IvfIndex, queries: Vectors, own: Ids, truth: IdTable, texts: in
     probes = min(FIRST_PROBE, index.lists)
     while True:
         found = without_own(index.candidates(queries, CANDIDATES + 1, probes), own)
-        halves = [
+        tuning, judging = (
             {kind: recall(found[part][half::2], truth[part][half::2]) for kind, part in kinds.items()}
             for half in (0, 1)
-        ]
-        if min(halves[0].values()) >= TUNED_FOR or 8 * probes > index.lists:
-            return {"nprobe": probes, "recall": halves[1]}
-        probes *= 2
+        )
+        more = round(STEP * probes)
+        if min(tuning.values()) >= TUNED_FOR or 4 * more > index.lists:
+            return {"nprobe": probes, "recall": judging}
+        probes = more

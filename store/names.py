@@ -24,7 +24,6 @@ DAMAGE = (
     "malformed",
     "unsupported file format",
     "decode to utf-8",
-    "disk i/o",
     "no such column",
     "constraint failed",
 )

@@ -29,4 +29,4 @@ def backup(folder: Path, previews: bool, library: Path | None) -> None:
 
     with Library(settings(library)) as opened, render.ProgressBar() as bar:
         made = opened.backup(folder, previews, bar)
-    render.emit(str(made))
+    render.emit_path(made)

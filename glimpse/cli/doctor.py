@@ -1,6 +1,5 @@
 """`glimpse doctor`."""
 
-import json
 from pathlib import Path
 
 import click
@@ -34,7 +33,7 @@ def doctor(repair: bool, json_: bool, library: Path | None) -> int:
     with Library(settings(library)) as opened, render.ProgressBar() as bar:
         found = opened.doctor(repair, bar)
     if json_:
-        render.emit(json.dumps(found.as_dict()))
+        render.emit_json(found.as_dict())
     else:
-        render.emit(render.diagnosis_text(found))
+        render.say(render.diagnosis_text(found))
     return HEALTHY if found.healthy else FOUND
