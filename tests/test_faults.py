@@ -205,7 +205,7 @@ class Failing(NamedTuple):
 
 EXECUTE = "sqlalchemy.engine.default.DefaultDialect.do_execute"
 FULL = r"^the disk that holds .* is full; free some space and run the command again$"
-BROKEN = r"^the disk that holds .* cannot be read or written \(.*\); is it still connected, and whole\?$"
+BROKEN = r"^the disk that holds .* cannot be read or written \(.*\); is it still connected, and whole\? If so, see .*"
 BUSY = r"^.*library\.db is busy; try again when the other program has finished$"
 FAILURES = [
     Failing("new", "pathlib.Path.mkdir", 1, "no room", FULL),
