@@ -232,7 +232,7 @@ def _full_at_the_end(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (_damaged, "is damaged, and no backup was made .*glimpse doctor$"),
         (_full, "is too full: the backup takes"),
-        (_full_at_the_end, "no space left on device"),
+        (_full_at_the_end, "is full; free some space"),
     ],
 )
 @pytest.mark.parametrize("earlier", [True, False])
