@@ -250,6 +250,7 @@ class Library:
         with Writer(self.settings.library) as writer:
             return writer.prune()
 
+    @_of_library
     def backup(self, folder: FilePath, previews: bool = False, progress: ProgressCallback | None = None) -> Path:
         """Copy the library into a folder, which is a library itself, and replace an earlier backup there.
 

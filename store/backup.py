@@ -12,7 +12,7 @@ from pathlib import Path
 from core.errors import LibraryError
 from core.types import Progress, ProgressCallback
 from store.lock import write_lock
-from store.names import DATABASE, LOCK, REPAIR, explain
+from store.names import DATABASE, LOCK, REPAIR, check_version, explain
 from store.previews import Previews
 from store.reader import connect
 from store.salvage import flush, sync_folder
@@ -82,6 +82,8 @@ def _copy(library: Path, scratch: Path, progress: ProgressCallback) -> None:
             source = stack.enter_context(contextlib.closing(connect(library)[0]))
             # Held to the end, so that commits beside it do not have the copy begin again and again.
             source.execute("BEGIN")
+            version = source.execute("SELECT version_num FROM alembic_version").fetchone()
+            check_version(str(version[0]) if version else None, library)
             photos = source.execute("SELECT count(*) FROM contents").fetchone()[0]
             (count,) = source.execute("PRAGMA page_count").fetchone()
             (size,) = source.execute("PRAGMA page_size").fetchone()

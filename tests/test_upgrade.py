@@ -388,8 +388,8 @@ COMMANDS: dict[str, list[list[str]]] = {
     "status": [["status"], ["status", "--json"], ["status", "--errors"]],
     "models": [["models", "use", "mirrored"], ["models", "drop", "mirrored"]],
     "prune": [["prune"]],
-    "backup": [["backup", "elsewhere"]],
-    "doctor": [],  # tells what is wrong instead
+    "backup": [["backup", "copy"]],
+    "doctor": [["doctor"], ["doctor", "--repair"]],
     "demo": [],  # has a library of its own
 }
 
