@@ -4,6 +4,7 @@ Scores are those of the codes: whoever asks re-scores the candidates from the st
 """
 
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ PER_LIST = 50
 """Vectors that a centroid is trained on."""
 ROUNDS = 10
 """Iterations of k-means."""
+_BY_LISTS = 1
+"""FAISS's mode in which threads share the lists of one query; by default they share queries, and one has one thread."""
+SAMPLED = 20_000
+"""Ids of a filter by which is told in which lists it has how much."""
 
 
 def lists_for(count: int) -> int:
@@ -50,7 +55,9 @@ class IvfIndex:
     @classmethod
     def mapped(cls, path: Path) -> "IvfIndex":
         """Open a file by memory map: a query reads the lists that it probes, and no more."""
-        return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC))
+        index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        index.parallel_mode = _BY_LISTS
+        return cls(index)
 
     @classmethod
     def loaded(cls, path: Path) -> "IvfIndex":
@@ -87,6 +94,28 @@ class IvfIndex:
         sel = {"sel": selector.native} if selector else {}
         parameters = faiss.SearchParametersIVF(nprobe=min(nprobe, self.lists), **sel)
         return search(self._index, query, min(k, len(self)), parameters)
+
+    def probes(self, query: Vector, among: Ids, share: float) -> int:
+        """Return how many of the nearest lists hold a share, 0..1, of the ids that a filter lets through.
+
+        The nearest lists may hold none of them: what lies in one folder often lies together elsewhere.
+        """
+        some = among[:: max(1, len(among) // SAMPLED)]
+        held = np.bincount(self._homes[some[some < len(self._homes)]], minlength=self.lists)
+        order = self._index.quantizer.search(query.reshape(1, -1), self.lists)[1][0]
+        reached = np.cumsum(held[order])
+        return min(self.lists, int(np.searchsorted(reached, share * reached[-1])) + 1)
+
+    @cached_property
+    def _homes(self) -> npt.NDArray[np.int32]:
+        """The list of each id, by id; list 0 for ids that are not there."""
+        inverted = self._index.invlists
+        sizes = [inverted.list_size(number) for number in range(self.lists)]
+        ids = [faiss.rev_swig_ptr(inverted.get_ids(number), size) for number, size in enumerate(sizes) if size]
+        homes = np.zeros(1 + max((int(part.max()) for part in ids), default=0), np.int32)
+        for number, part in zip(np.flatnonzero(sizes), ids, strict=True):
+            homes[part] = number
+        return homes
 
     def candidates(self, queries: Vectors, k: int, nprobe: int) -> npt.NDArray[np.int64]:
         """Return the ids of the k nearest for each of many queries, shape (n, k), -1 where there are none."""

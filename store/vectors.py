@@ -21,8 +21,10 @@ from store.reader import Halves, Ids, Reader, StoredSpace
 
 TAIL = 2048
 """Rows scanned beside the files before somebody looks for newer ones, or makes the first."""
-FEW = 5000
-"""Ids of a filter up to which all of them are compared."""
+FEW = 20_000
+"""Ids of a filter up to which all of them are compared: no slower than the inverted file, and exact."""
+SEEN, SEEN_SHARE = 40_000, 1 / 8
+"""Of more, the inverted file looks at so many, or at this share of them, whichever is more."""
 DEEP = 1000
 """Neighbours from which on the exhaustive index answers: the inverted file was measured on ten."""
 
@@ -84,16 +86,16 @@ class VectorIndex:
             alive = ~np.isin(ids, self._dead)
             return ids[alive][:k], scores[alive][:k]
         if ivf is not None:
-            found = ivf.search(query, k, self._probes(among, ivf.lists), selector)
+            found = ivf.search(query, k, self._probes(ivf, query, among), selector)
             if len(found[0]) >= min(k, self._there(among)):
                 return found  # otherwise the lists probed have not that many
         return self._flat.search(query, k, selector)
 
-    def _probes(self, among: Ids | None, lists: int) -> int:
-        """Return how many lists to probe: under a filter, the nearest lists may hold little that it lets through."""
+    def _probes(self, ivf: IvfIndex, query: Vector, among: Ids | None) -> int:
+        """Return how many lists to probe: more under a filter, since the nearest may hold little that passes."""
         if among is None:
             return self._nprobe
-        return lists if len(among) <= len(self) // 5 else max(self._nprobe, lists // 8)
+        return ivf.probes(query, among, max(self._nprobe / ivf.lists, SEEN_SHARE, SEEN / len(among)))
 
     def _there(self, among: Ids | None) -> int:
         """Return how many vectors a search of the files could find."""

@@ -23,6 +23,7 @@ from core.types import FileStat, Space, Vector, Vectors
 from encoders.base import unit
 from store.flat import FlatIndex
 from store.growth import Growth
+from store.ivf import IvfIndex
 from store.names import DATABASE
 from store.reader import Halves, Ids, Reader
 from store.records import WHOLE, Taken
@@ -142,8 +143,10 @@ def inverted_file_and_tail(folder: Path, vectors: Vectors) -> Iterator[Search]:
 
 
 @contextlib.contextmanager
-def half_in_files(folder: Path, vectors: Vectors, tier: str = "exhaustive") -> Iterator[VectorIndex]:
-    half = len(vectors) // 2 + 1
+def half_in_files(
+    folder: Path, vectors: Vectors, tier: str = "exhaustive", share: float = 0.5
+) -> Iterator[VectorIndex]:
+    half = int(len(vectors) * share) + 1
     fill(folder, vectors[:half])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store.growth, "FEW_NEW", 0)
@@ -196,7 +199,7 @@ def test_a_flat_index_gives_inner_products_best_first() -> None:
 # Filters
 
 
-@pytest.mark.parametrize("few", [0, 5000])
+@pytest.mark.parametrize("few", [0, 20_000])
 @pytest.mark.parametrize("tier", ["exhaustive", "ivf"])
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("share", [1, 2, 7, 60])
@@ -214,6 +217,31 @@ def test_a_filter_lets_only_its_own_through_and_all_of_them(
             assert set(ids.tolist()) <= set(among.tolist())
             best = np.sort(exactly[among - 1] @ query)[::-1][: len(ids)]
             assert (exactly[ids - 1] @ query).min() >= best.min() - 0.02
+
+
+def test_a_filter_far_from_the_query_probes_the_lists_that_hold_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ten lists nearest to a query hold none of what passes; the exhaustive index must not be asked either."""
+    monkeypatch.setattr(store.vectors, "FEW", 0)
+    monkeypatch.setattr(store.vectors, "SEEN", 90)
+    vectors = rows(28, 400)
+    query = rows(29, 1)[0]
+    farthest = np.sort(np.argsort(vectors @ query)[:100]) + 1
+    with half_in_files(folder, vectors, "ivf", share=1.0) as index:
+        monkeypatch.setattr(index._flat, "search", lambda *_: pytest.fail("the exhaustive index was asked"))
+        found = index.search(query, 10, farthest)
+    exactly = vectors.astype(np.float16).astype(np.float32)
+    best = farthest[np.argsort(-(exactly[farthest - 1] @ query))[:10]]
+    assert len(np.intersect1d(found, best)) >= 8
+
+
+def test_ids_of_a_filter_that_the_index_does_not_know() -> None:
+    vectors = rows(30, 100)
+    index = IvfIndex.trained(vectors, 4)
+    index.add(np.arange(1, 101), vectors.astype(np.float16))
+    assert 1 <= index.probes(vectors[0], np.arange(50, 5000), 0.5) <= 4
+    assert index.probes(vectors[0], np.arange(1, 101), 1.0) == 4
 
 
 def test_a_filter_that_lets_nothing_through(folder: Path) -> None:
