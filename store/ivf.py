@@ -20,7 +20,7 @@ PER_LIST = 50
 ROUNDS = 10
 """Iterations of k-means."""
 _BY_LISTS = 1
-"""FAISS's mode in which threads share the lists of one query; by default they share queries, and one has one thread."""
+"""FAISS's mode in which threads share the lists of a query; by default they share queries, and one has one thread."""
 SAMPLED = 20_000
 """Ids of a filter by which is told in which lists it has how much."""
 
