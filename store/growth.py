@@ -194,7 +194,7 @@ class _Files:
 
 
 def tuned(index: IvfIndex, queries: Vectors, own: Ids, truth: IdTable, texts: int) -> dict[str, Any]:
-    """Find how many lists to probe on every other query, and measure recall@10 on the rest.
+    """Find how many lists to probe on every other query, and measure recall@10 on the rest, which has to be met, too.
 
     own: the id of each query among the vectors, or NOBODY; truth: ids of the nearest, shape (n, 10); texts: the
     place from which on queries are texts. Probes a quarter of the lists at most: more costs what a full scan does.
@@ -208,6 +208,7 @@ def tuned(index: IvfIndex, queries: Vectors, own: Ids, truth: IdTable, texts: in
             for half in (0, 1)
         )
         more = round(STEP * probes)
-        if min(tuning.values()) >= TUNED_FOR or 4 * more > index.lists:
+        enough = min(tuning.values()) >= TUNED_FOR and min(judging.values()) >= WANTED
+        if enough or 4 * more > index.lists:
             return {"nprobe": probes, "recall": judging}
         probes = more
