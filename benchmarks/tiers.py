@@ -27,7 +27,8 @@ from encoders.registry import load
 from glimpse.defaults import settings
 from search.compose import Target
 from search.engine import Engine
-from store.growth import CANDIDATES, Growth
+from store.growth import Growth
+from store.ivf import CANDIDATES
 from store.reader import Ids, Reader
 from store.recall import AT, NOBODY, Nearest, recall
 from store.vectors import VectorIndex

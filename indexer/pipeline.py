@@ -33,6 +33,7 @@ from media.kinds import expected_photo
 from media.metadata import merge
 from media.places import places_of
 from store.growth import MANY_NEW, Growth
+from store.indexfile import IVF
 from store.previews import Previews
 from store.records import MIDDLE, WHOLE, About, Taken
 from store.writer import Writer
@@ -84,7 +85,7 @@ def index(
         if current != name and not run.report.interrupted:
             run.report.notes.append(f"'{current}' still answers; to search with '{name}': glimpse models use {name}")
         if not run.report.interrupted:
-            run.grow()
+            run.grow(again=settings.tier == IVF)
     return run.report
 
 
@@ -121,7 +122,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.new = 0
-        self.growth = Growth(self.library, self.encoder.space, self.texts or self._no_texts, self.progress)
+        self.growth = Growth(self.library, self.encoder.space, self.texts or self._no_texts, self.progress, self.stop)
         self.space_id = self.library.add_space(self.encoder.space)
         self.previews = Previews(self.library.folder)
         self.photos = PhotoEncoder(self.library, self.space_id, self.encoder, self.progress)
@@ -157,11 +158,11 @@ class _Run:
             self.library.mark_gone(known.id for known in gone)
             self.report.gone = sum(known.digest is not None for known in gone)
 
-    def grow(self, train: bool = True) -> None:
+    def grow(self, train: bool = True, again: bool = False) -> None:
         """Have the index files cover what is new; without them, searching is only slower."""
         self.new = 0
         try:
-            self.growth.grow(train)
+            self.growth.grow(train, again)
         except (GlimpseError, OSError, RuntimeError, MemoryError) as error:
             why = (getattr(error, "strerror", None) or str(error) or "no memory").partition("\n")[0]
             self.report.notes.append(f"the index could not be written, so that searching is slower: {why}")

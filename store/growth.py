@@ -5,6 +5,7 @@ the true nearest: of photos that it was not trained on, and of tags, since texts
 indexes that look well on photos lose most answers to texts.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.types import Progress, ProgressCallback, Space, Vectors
+from core.types import Progress, ProgressCallback, Space, StopRequested, Vectors
 from store.flat import FlatIndex
 from store.indexfile import FLAT, IVF, sweep, verify, write
-from store.ivf import PER_LIST, IvfIndex, lists_for
+from store.ivf import CANDIDATES, PER_LIST, IvfIndex, lists_for
 from store.names import INDEX
 from store.reader import Halves, Ids, Reader, StoredSpace
 from store.recall import NOBODY, IdTable, Nearest, recall, without_own
@@ -36,8 +37,6 @@ GROWN = 2.0
 WANTED = 0.98
 """Least recall@10 of an inverted file; it is tuned for a little more, on other queries than it is judged by."""
 TUNED_FOR = 0.987
-CANDIDATES = 40
-"""Neighbours fetched for ten results, which are then re-scored from the stored vectors (search/engine.py)."""
 PHOTOS, TEXTS = 256, 1024
 """Queries for the measurement: so many photos, and at most so many tags."""
 FIRST_PROBE = 16
@@ -50,37 +49,37 @@ class Growth:
     """Keeps the index files of one space in the shape that its vectors want.
 
     texts: returns the vectors of the tags, unit rows of shape (n, dim); asked only where they are needed.
+    stop: asked between blocks of vectors.
     """
 
     library: "Writer"
     space: Space
     texts: Callable[[], Vectors]
     progress: ProgressCallback
+    stop: StopRequested = lambda: False
 
-    def grow(self, train: bool = True) -> None:
+    def grow(self, train: bool = True, again: bool = False) -> None:
         """Write the index files anew if there is a reason to; raises OSError or RuntimeError where that fails.
 
-        train: may change the tier, and take minutes for that.
+        train: may change the tier, and take minutes for that; again: though an inverted file fell short before.
+        Leaves everything as it was when `stop` turns true.
         """
-        with Reader(self.library.folder) as reader:
+        with Reader(self.library.folder) as reader, contextlib.suppress(_Stopped):
             space = reader.space(self.space.name, self.space.revision)
             if space is not None:
-                _Files(self.library, reader, space, self.texts, self.progress).grow(train)
+                _Files(self, reader, space).grow(train, again)
+
+
+class _Stopped(Exception):  # noqa: N818
+    """Somebody asked to stop."""
 
 
 class _Files:
     """The index files of a space as they are, and as they should be."""
 
-    def __init__(
-        self,
-        library: "Writer",
-        reader: Reader,
-        space: StoredSpace,
-        texts: Callable[[], Vectors],
-        progress: ProgressCallback,
-    ) -> None:
-        self._library, self._reader, self._space = library, reader, space
-        self._texts, self._progress = texts, progress
+    def __init__(self, growth: Growth, reader: Reader, space: StoredSpace) -> None:
+        self._library, self._reader, self._space = growth.library, reader, space
+        self._texts, self._progress, self._stop = growth.texts, growth.progress, growth.stop
         self._folder = reader.folder / INDEX
         self._last = reader.newest_vector(space.id)
         self._count = reader.count(space)
@@ -88,9 +87,12 @@ class _Files:
         self._flat = reader.index_file(space, FLAT)
         twin = reader.index_file(space, IVF)
         self._ivf = twin if twin and self._flat and twin.last == self._flat.last else None
+        self._refused: dict[str, Any] = (self._flat.facts.get("refused") if self._flat else None) or {}
 
-    def grow(self, train: bool) -> None:
+    def grow(self, train: bool, again: bool) -> None:
         """Write the files anew if that is due."""
+        if again:
+            self._refused = {}
         covered = self._flat.last if self._flat else 0
         new = self._reader.count(self._space, after=covered)
         dead = int(np.count_nonzero(self._dead <= covered))
@@ -118,28 +120,34 @@ class _Files:
         chosen = self._reader.tier()
         large = 2 * self._count * self._space.dim > LIMIT
         wanted = chosen == IVF or (chosen is None and large)
-        return wanted and self._count > FEW_NEW and self._count > GROWN * self._refused().get("vectors", 0)
-
-    def _refused(self) -> dict[str, Any]:
-        """Return what is known of an inverted file that was found wanting."""
-        return (self._flat.facts.get("refused") or {}) if self._flat else {}
+        return wanted and self._count > FEW_NEW and self._count > GROWN * self._refused.get("vectors", 0)
 
     def _write(self, ivf: bool, train: bool) -> None:
         """Write the inverted file, if there is to be one, then the exhaustive one, which makes both count."""
-        keep: set[Path] = set()
-        refused = self._refused()
-        if ivf:
-            index, facts = self._inverted(train)
-            if min(facts["recall"].values()) >= WANTED:
-                keep.add(self._save(IVF, index, facts))
-                refused = {}
-            else:
-                refused = facts
-            del index  # half a gigabyte for a million photos
+        keep = {path for path in (self._write_ivf(train),) if path} if ivf else set()
         self._progress(Progress("writing the index"))
         flat = FlatIndex.of(self._rows(), self._space.dim)
-        keep.add(self._save(FLAT, flat, {"vectors": len(flat), "refused": refused}))
+        keep.add(self._save(FLAT, flat, {"vectors": len(flat), "refused": self._refused}))
         sweep(self._folder, self._space.id, keep)
+
+    def _write_ivf(self, train: bool) -> Path | None:
+        """Write an inverted file that finds enough, if need be by training it anew; returns None if it does not."""
+        old = self._ivf
+        if old and (not train or self._count <= GROWN * old.facts["trained"]) and verify(old.path):
+            index = IvfIndex.loaded(old.path)
+            index.remove(self._dead)
+            facts = self._filled(index, old.last, old.facts["trained"], np.array(old.facts["held_out"], np.int64))
+            if _is_good(facts):
+                return self._save(IVF, index, facts)
+            del index  # half a gigabyte for a million photos
+        if not train:  # at the end of the run
+            return None
+        lists, held_out = lists_for(self._count), self._held_out()
+        self._progress(Progress(f"training an index of {lists:,} lists for {self._count:,} photos"))
+        index = IvfIndex.trained(self._sample(lists, held_out), lists)
+        facts = self._filled(index, 0, self._count, held_out)
+        self._refused = {} if _is_good(facts) else {name: facts[name] for name in facts if name != "held_out"}
+        return self._save(IVF, index, facts) if _is_good(facts) else None
 
     def _save(self, tier: str, index: FlatIndex | IvfIndex, facts: dict[str, Any]) -> Path:
         stamp = self._fingerprint(self._last) or ""
@@ -147,21 +155,18 @@ class _Files:
         return write(self._folder, tier, (self._space.id, self._last, stamp), index.save, index.bulk, facts).path
 
     def _rows(self) -> Iterator[tuple[Ids, Halves]]:
-        return self._reader.vectors(self._space)
+        for block in self._reader.vectors(self._space):
+            if self._stop():
+                raise _Stopped
+            yield block
 
-    def _inverted(self, train: bool) -> tuple[IvfIndex, dict[str, Any]]:
-        """Return an inverted file of all vectors, and what was measured of it."""
-        queries, own, texts = self._queries()
-        old = self._ivf
-        fits = old is not None and (not train or self._count <= GROWN * old.facts["trained"])
-        if old is not None and fits and verify(old.path):
-            index, trained = IvfIndex.loaded(old.path), int(old.facts["trained"])
-            index.remove(self._dead)
-            after = old.last
-        else:
-            lists = lists_for(self._count)
-            self._progress(Progress(f"training an index of {lists:,} lists for {self._count:,} photos"))
-            index, trained, after = IvfIndex.trained(self._sample(lists, own), lists), self._count, 0
+    def _filled(self, index: IvfIndex, after: int, trained: int, held_out: Ids) -> dict[str, Any]:
+        """Add the vectors with ids above `after`, and measure what the index finds of all."""
+        held_out, photos = self._reader.vectors_by_id(self._space, held_out)
+        texts = self._texts()
+        texts = texts[np.linspace(0, len(texts) - 1, min(TEXTS, len(texts))).astype(int)]
+        queries = np.concatenate([photos.astype(np.float32), texts])
+        own = np.concatenate([held_out, np.full(len(texts), NOBODY)])
         nearest = Nearest(queries, own)
         self._progress(Progress("filling the index, and measuring what it finds"))
         for ids, rows in self._rows():
@@ -169,18 +174,16 @@ class _Files:
             new = ids > after
             if new.any():
                 index.add(ids[new], rows[new])
-        measured = tuned(index, queries, own, nearest.ids(), texts)
-        return index, {"vectors": len(index), "trained": trained, "lists": index.lists, **measured}
+        measured = tuned(index, queries, own, nearest.ids(), texts=len(photos))
+        found = {"vectors": len(index), "trained": trained, "lists": index.lists, "held_out": held_out.tolist()}
+        return {**found, **measured}
 
-    def _queries(self) -> tuple[Vectors, Ids, int]:
-        """Return queries, the id of each or NOBODY, and the place from which on they are texts."""
+    def _held_out(self) -> Ids:
+        """Draw the photos that the index will be judged by, and must not be trained on."""
         drawn = np.random.default_rng(self._last).integers(1, self._last + 1, 8 * PHOTOS)
-        ids, rows = self._reader.vectors_by_id(self._space, np.unique(drawn))
-        some = np.linspace(0, len(ids) - 1, min(PHOTOS, len(ids) // 4)).astype(int)
-        texts = self._texts()
-        texts = texts[np.linspace(0, len(texts) - 1, min(TEXTS, len(texts))).astype(int)]
-        own = np.concatenate([ids[some], np.full(len(texts), NOBODY)])
-        return np.concatenate([rows[some].astype(np.float32), texts]), own, len(some)
+        ids, _ = self._reader.vectors_by_id(self._space, np.unique(drawn))
+        held_out: Ids = ids[np.linspace(0, len(ids) - 1, min(PHOTOS, len(ids) // 4)).astype(int)]
+        return held_out
 
     def _sample(self, lists: int, held_out: Ids) -> Vectors:
         """Return every so many vectors, PER_LIST for each list, without those that it will be judged by."""
@@ -191,6 +194,10 @@ class _Files:
             sample.append(rows[chosen].astype(np.float32))
             seen += len(ids)
         return np.concatenate(sample)
+
+
+def _is_good(facts: dict[str, Any]) -> bool:
+    return bool(min(facts["recall"].values()) >= WANTED)
 
 
 def tuned(index: IvfIndex, queries: Vectors, own: Ids, truth: IdTable, texts: int) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import store.vectors
 from core.types import Vectors
 from encoders.base import unit
 from search.engine import FETCH_AT_LEAST, OVERFETCH
-from store.growth import CANDIDATES, tuned
+from store.growth import tuned
 from store.indexfile import FLAT, IVF, verify
-from store.ivf import IvfIndex, lists_for
+from store.ivf import CANDIDATES, IvfIndex, lists_for
 from store.names import DATABASE
 from store.reader import Reader
 from store.recall import NOBODY, Nearest, recall, without_own
@@ -260,6 +260,73 @@ def test_an_inverted_file_that_finds_too_little_is_not_used(folder: Path, monkey
     assert not any("training" in line for line in grow(folder))  # not again before there are many more
     assert facts(folder, FLAT)["refused"] == refused
     fill(folder, rows(3, 21), "c")
+    grow(folder)
+    assert tiers(folder) == [FLAT, IVF]
+
+
+def test_one_that_was_added_to_and_falls_short_is_trained_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(folder, clustered(1, 400))
+    grow(folder, tier="ivf")
+    real = store.growth.tuned
+
+    def worse_unless_new(index: IvfIndex, *asked: object, **said: object) -> dict[str, object]:
+        found = real(index, *asked, **said)  # type: ignore[arg-type]
+        return found if index.lists > 50 else {**found, "recall": {"photos": 0.1, "texts": 0.1}}
+
+    monkeypatch.setattr(store.growth, "tuned", worse_unless_new)
+    fill(folder, clustered(2, 100), "b")
+    assert not any("training" in line for line in grow(folder, train=False))
+    assert tiers(folder) == [FLAT]
+    assert facts(folder, FLAT)["refused"] == {}  # nobody has tried yet
+    assert any("training" in line for line in grow(folder))
+    assert tiers(folder) == [FLAT, IVF]
+    assert facts(folder, IVF)["trained"] == 500
+
+
+def test_asked_for_by_hand_it_is_tried_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.growth, "WANTED", 1.01)
+    fill(folder, clustered(1, 400))
+    grow(folder, tier="ivf")
+    assert tiers(folder) == [FLAT]
+    monkeypatch.setattr(store.growth, "WANTED", 0.0)
+    assert grow(folder) == []
+    assert grow(folder, again=True) != []
+    assert tiers(folder) == [FLAT, IVF]
+
+
+def test_it_is_never_trained_on_what_it_is_judged_by(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(folder, clustered(1, 400))
+    seen: list[Vectors] = []
+    trained = IvfIndex.trained
+    monkeypatch.setattr(IvfIndex, "trained", lambda sample, lists: seen.append(sample) or trained(sample, lists))
+    grow(folder, tier="ivf")
+    held_out = facts(folder, IVF)["held_out"]
+    assert isinstance(held_out, list)
+    assert len(held_out) == 99
+    exact = clustered(1, 400).astype(np.float16).astype(np.float32)
+    assert not (seen[0] @ exact[np.array(held_out) - 1].T > 0.99999).any()
+    fill(folder, clustered(2, 50), "b")
+    grow(folder)
+    assert facts(folder, IVF)["held_out"] == held_out  # and not others, which it was trained on
+
+
+@pytest.mark.parametrize("blocks", range(3))
+def test_stopped_it_leaves_things_as_they_were(folder: Path, blocks: int) -> None:
+    fill(folder, clustered(1, 400))
+    grow(folder)
+    before = files(folder)
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > blocks
+
+    grow(folder, tier="ivf", stop=stop)
+    assert len(asked) == blocks + 1
+    assert [path for path in files(folder) if path.suffix == ".flat"] == before
+    with opened(folder) as index:
+        assert index.tier == (FLAT if blocks < 2 else IVF)  # which is whole by then, and fits
+        assert index.search(clustered(1, 400)[7], 10)[0] > 0
     grow(folder)
     assert tiers(folder) == [FLAT, IVF]
 
