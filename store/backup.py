@@ -12,13 +12,11 @@ from pathlib import Path
 from core.errors import LibraryError
 from core.types import Progress, ProgressCallback
 from store.lock import write_lock
-from store.names import DATABASE, LOCK, REPAIR, check_version, explain
+from store.names import DATABASE, LOCK, MARK, REPAIR, check_version, explain
 from store.previews import Previews
 from store.reader import connect
 from store.salvage import flush, sync_folder
 
-MARK = "BACKUP.txt"
-"""Tells people what the folder is, and Glimpse that it may be replaced."""
 STEP = 256
 """Pages copied at a time, 4 MB."""
 SPARE_BYTES = 16 << 20
@@ -101,7 +99,8 @@ def _copy(library: Path, scratch: Path, progress: ProgressCallback) -> None:
         def tell(_: int, left: int, total: int) -> None:
             progress(Progress("copying the library", photos * (total - left) // max(total, 1), photos))
 
-        source.backup(copy, pages=STEP, progress=tell)
+        with explain(library):
+            source.backup(copy, pages=STEP, progress=tell)
 
 
 def _checked(library: Path, scratch: Path, progress: ProgressCallback) -> set[bytes]:

@@ -24,6 +24,7 @@ from store.names import (
     CHECK_CELLS,
     DATABASE,
     INDEX,
+    MARK,
     VECTOR_DTYPE,
     check_size,
     explain,
@@ -74,6 +75,7 @@ class Writer:
         except BaseException:
             self.close()
             raise
+        (folder / MARK).unlink(missing_ok=True)
         self._identity = identity(folder)
 
     def close(self) -> None:

@@ -302,3 +302,16 @@ def test_the_command(indexed: glimpse.Library, tmp_path: Path) -> None:
     assert b" 1.000" in run("search", "red", "--library", tmp_path / "backup").stdout
     refused = run("backup", tmp_path, "--library", indexed.settings.library)
     assert (refused.returncode, refused.stdout, refused.stderr.count(b"\n")) == (2, b"", 1)
+
+
+def test_a_backup_that_was_put_back_and_lives_on_is_not_replaced(
+    indexed: glimpse.Library, tmp_path: Path, photos: Path
+) -> None:
+    """Its folder came with the mark of a backup; whatever is written to it is no backup any more."""
+    indexed.backup(tmp_path / "restored")
+    with glimpse.Library(Settings(tmp_path / "restored", indexed.settings.cache)) as restored:
+        restored.search("red")
+        indexed.backup(tmp_path / "restored")  # searched only: still one
+        restored.index()
+    with pytest.raises(LibraryError, match="is a library that is no backup"):
+        indexed.backup(tmp_path / "restored")
