@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 FilePath = str | os.PathLike[str]
 P = ParamSpec("P")
 T = TypeVar("T")
+CHECKED = 32 << 20
+"""Bytes of a database up to which it is checked after an unexpected error."""
 PATIENCE = 30.0
 """Seconds that reading waits for another process to bring a library of an earlier version up to date."""
 
@@ -58,7 +60,10 @@ def open(directory: FilePath | None = None, model: str | None = None) -> "Librar
 
 
 def _of_library(method: Callable[Concatenate["Library", P], T]) -> Callable[Concatenate["Library", P], T]:
-    """Have a method that fails unexpectedly look whether the library is damaged, and say so if it is."""
+    """Have a method that fails unexpectedly look whether the library is damaged, and say so if it is.
+
+    Only where that takes a second: somebody waits, and the cause may be another.
+    """
 
     @functools.wraps(method)
     def called(self: "Library", /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -68,9 +73,10 @@ def _of_library(method: Callable[Concatenate["Library", P], T]) -> Callable[Conc
             raise
         except Exception as error:
             from store.doctor import damage
-            from store.names import REPAIR
+            from store.names import DATABASE, REPAIR
 
-            if self.exists() and (found := damage(self.settings.library)):
+            small = self.exists() and (self.settings.library / DATABASE).stat().st_size <= CHECKED
+            if small and (found := damage(self.settings.library)):
                 raise LibraryError(f"the library {self.settings.library} is damaged: {found}; {REPAIR}") from error
             raise
 
