@@ -21,6 +21,8 @@ ROUNDS = 10
 """Iterations of k-means."""
 _BY_LISTS = 1
 """FAISS's mode in which threads share the lists of a query; by default they share queries, and one has one thread."""
+CANDIDATES = 40
+"""Neighbours fetched for ten results (search/engine.py), for which `nprobe` is tuned; it grows with their number."""
 SAMPLED = 20_000
 """Ids of a filter by which is told in which lists it has how much."""
 
@@ -33,8 +35,10 @@ def lists_for(count: int) -> int:
 class IvfIndex:
     """An inverted file over 8-bit codes; scores are approximate inner products of unit vectors."""
 
-    def __init__(self, index: Any) -> None:
+    def __init__(self, index: Any, last: int = 0) -> None:
+        """last: the highest id in a file, beyond which ids are damage; 0: there is no file."""
         self._index = index
+        self._last = last
 
     @classmethod
     def trained(cls, sample: Vectors, lists: int) -> "IvfIndex":
@@ -53,11 +57,11 @@ class IvfIndex:
         return cls(index)
 
     @classmethod
-    def mapped(cls, path: Path) -> "IvfIndex":
-        """Open a file by memory map: a query reads the lists that it probes, and no more."""
+    def mapped(cls, path: Path, last: int) -> "IvfIndex":
+        """Open a file of ids up to `last` by memory map: a query reads the lists that it probes, and no more."""
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         index.parallel_mode = _BY_LISTS
-        return cls(index)
+        return cls(index, last)
 
     @classmethod
     def loaded(cls, path: Path) -> "IvfIndex":
@@ -109,12 +113,12 @@ class IvfIndex:
     @cached_property
     def _homes(self) -> npt.NDArray[np.int32]:
         """The list of each id, by id; list 0 for ids that are not there."""
+        homes = np.zeros(self._last + 1, np.int32)
         inverted = self._index.invlists
-        sizes = [inverted.list_size(number) for number in range(self.lists)]
-        ids = [faiss.rev_swig_ptr(inverted.get_ids(number), size) for number, size in enumerate(sizes) if size]
-        homes = np.zeros(1 + max((int(part.max()) for part in ids), default=0), np.int32)
-        for number, part in zip(np.flatnonzero(sizes), ids, strict=True):
-            homes[part] = number
+        for number in range(self.lists):
+            if size := inverted.list_size(number):
+                ids = faiss.rev_swig_ptr(inverted.get_ids(number), size)
+                homes[ids[(ids >= 0) & (ids <= self._last)]] = number
         return homes
 
     def candidates(self, queries: Vectors, k: int, nprobe: int) -> npt.NDArray[np.int64]:

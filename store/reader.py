@@ -124,8 +124,8 @@ class Reader:
 
     def newest_vector(self, space_id: int) -> int:
         """Return the highest id of a vector of the space, 0 if it has none."""
-        # + keeps SQLite from the index on space_id, which would have it look at every row of the space.
-        rows = self._rows("SELECT id FROM vectors WHERE +space_id = ? ORDER BY id DESC LIMIT 1", space_id)
+        newest = "SELECT id FROM vectors INDEXED BY ix_vectors_space_id WHERE space_id = ? ORDER BY id DESC LIMIT 1"
+        rows = self._rows(newest, space_id)
         return int(rows[0][0]) if rows else 0
 
     def count(self, space: StoredSpace, after: int = 0) -> int:
@@ -134,7 +134,9 @@ class Reader:
 
     def vectors(self, space: StoredSpace, after: int = 0) -> Iterator[tuple[Ids, Halves]]:
         """Yield ids, ascending, and vectors of all rows whose id is above `after`, some thousands at a time."""
-        sql = "SELECT id, vector FROM vectors WHERE +space_id = ? AND id > ? ORDER BY id LIMIT ?"
+        # From the beginning, by the table itself; the newest by the index, lest another model's rows be walked over.
+        source = "vectors INDEXED BY ix_vectors_space_id" if after else "vectors NOT INDEXED"
+        sql = f"SELECT id, vector FROM {source} WHERE space_id = ? AND id > ? ORDER BY id LIMIT ?"  # noqa: S608
         while rows := self._rows(sql, space.id, after, _BLOCK):
             after = rows[-1][0]
             yield _matrix(rows, space.dim)
@@ -161,6 +163,20 @@ class Reader:
             "SELECT id, vector_id FROM tombstones WHERE space_id = ? AND id > ? ORDER BY id", space.id, after
         )
         return (rows[-1][0] if rows else after), np.array([row[1] for row in rows], np.int64)
+
+    def gone(self, space: StoredSpace) -> Ids:
+        """Return the ids of the vectors of photos whose files are all gone, in no order."""
+        rows = self._rows(
+            "SELECT v.id FROM files f INDEXED BY ix_files_gone JOIN segments s ON s.content_id = f.content_id "
+            "JOIN vectors v ON v.segment_id = s.id AND v.space_id = ? WHERE f.gone "
+            "AND NOT EXISTS (SELECT 1 FROM files g WHERE g.content_id = f.content_id AND NOT g.gone)",
+            space.id,
+        )
+        return np.fromiter((row[0] for row in rows), np.int64, len(rows))
+
+    def version(self) -> int:
+        """Return a number that changes whenever somebody else commits something."""
+        return int(self._rows("PRAGMA data_version")[0][0])
 
     def deaths(self) -> int:
         """Return how many vectors were ever deleted, whether or not somebody still knows which."""

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -91,6 +92,7 @@ files = _table(
     Column("primary_id", Integer, ForeignKey("files.id", ondelete="SET NULL"), index=True),
     Column("beside", String),  # a hash of the sidecars' names, sizes and times, null for none
     UniqueConstraint("root_id", "path"),
+    Index("ix_files_gone", "content_id", sqlite_where=text("gone")),
 )
 
 metadata_of = _table(  # of a file and not of its bytes: sidecars belong to files
@@ -136,7 +138,8 @@ segments = _table(
 
 vectors = _table(
     "vectors",
-    Column("space_id", Integer, ForeignKey("spaces.id", ondelete="CASCADE"), nullable=False),
+    # The index has the ids of a space in their order: the newest is asked for at every search.
+    Column("space_id", Integer, ForeignKey("spaces.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("segment_id", Integer, ForeignKey("segments.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("vector", LargeBinary, nullable=False),
     Column("from_preview", Boolean, nullable=False, server_default="0"),  # it deviates: docs/benchmarks.md

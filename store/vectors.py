@@ -14,7 +14,7 @@ import numpy as np
 from core.types import Vector
 from store.flat import FlatIndex
 from store.indexfile import FLAT, IVF, IndexFile, sweep, write
-from store.ivf import IvfIndex
+from store.ivf import CANDIDATES, IvfIndex
 from store.names import INDEX
 from store.native import GPU_K, NOTHING, Found, GpuIndex, Selector, tune
 from store.reader import Halves, Ids, Reader, StoredSpace
@@ -23,10 +23,10 @@ TAIL = 2048
 """Rows scanned beside the files before somebody looks for newer ones, or makes the first."""
 FEW = 20_000
 """Ids of a filter up to which all of them are compared: no slower than the inverted file, and exact."""
+MOST = 1 / 2
+"""Share of the lists above which the exhaustive index answers: it takes as long."""
 SEEN, SEEN_SHARE = 40_000, 1 / 8
 """Of more, the inverted file looks at so many, or at this share of them, whichever is more."""
-DEEP = 1000
-"""Neighbours from which on the exhaustive index answers: the inverted file was measured on ten."""
 
 
 class VectorIndex:
@@ -43,9 +43,10 @@ class VectorIndex:
         self._path: Path | None = None
         self._covered = 0  # highest id in the files
         self._newest = 0  # highest id in files or tail
-        self._dead = np.empty(0, np.int64)
+        self._deleted = self._dead = np.empty(0, np.int64)  # _dead: gone photos, too
         self._alive: Selector | None = None
         self._buried = 0  # number of the last tombstone seen
+        self._version = -1  # of the database that all this is as new as
         self._gpu: GpuIndex | None = None
         self._searches = 0
         tune(space.dim)
@@ -79,23 +80,30 @@ class VectorIndex:
     def _search_main(self, query: Vector, k: int, among: Ids | None, exact: bool, selector: Selector | None) -> Found:
         """Ask the index that suits: the inverted file where it is good, the GPU where there is no filter."""
         few = among is not None and len(among) <= FEW
-        ivf = None if exact or few or k > DEEP else self._ivf
-        gpu = self._on_gpu() if among is None and (ivf is not None or self._ivf is None) else None
+        ivf = None if exact or few or self._share(k) > MOST else self._ivf
+        deep = self._ivf is not None and k > CANDIDATES  # the copy on a GPU probes what was tuned
+        gpu = self._on_gpu() if among is None and not exact and not deep else None
         if gpu is not None and k + len(self._dead) <= GPU_K:
             ids, scores = gpu.search(query, min(k + len(self._dead), len(self._flat)))
             alive = ~np.isin(ids, self._dead)
-            return ids[alive][:k], scores[alive][:k]
+            ids, scores = ids[alive][:k], scores[alive][:k]
+            if len(ids) >= min(k, self._there(None)):
+                return ids, scores
         if ivf is not None:
-            found = ivf.search(query, k, self._probes(ivf, query, among), selector)
+            found = ivf.search(query, k, self._probes(ivf, query, k, among), selector)
             if len(found[0]) >= min(k, self._there(among)):
                 return found  # otherwise the lists probed have not that many
         return self._flat.search(query, k, selector)
 
-    def _probes(self, ivf: IvfIndex, query: Vector, among: Ids | None) -> int:
+    def _share(self, k: int) -> float:
+        """Return which share of the lists is to be probed for k neighbours: it was tuned for those of ten results."""
+        return 0.0 if self._ivf is None else self._nprobe / self._ivf.lists * max(1.0, k / CANDIDATES)
+
+    def _probes(self, ivf: IvfIndex, query: Vector, k: int, among: Ids | None) -> int:
         """Return how many lists to probe: more under a filter, since the nearest may hold little that passes."""
         if among is None:
-            return self._nprobe
-        return ivf.probes(query, among, max(self._nprobe / ivf.lists, SEEN_SHARE, SEEN / len(among)))
+            return round(self._share(k) * ivf.lists)
+        return ivf.probes(query, among, min(1.0, max(self._share(k), SEEN_SHARE, SEEN / len(among))))
 
     def _there(self, among: Ids | None) -> int:
         """Return how many vectors a search of the files could find."""
@@ -113,10 +121,11 @@ class VectorIndex:
     def refresh(self) -> None:
         """Take in what was committed since; make a file where there is none, so that the next process need not."""
         with self._lock:
-            self._buried, dead = self._reader.tombstones(self.space, self._buried)
-            if len(dead):
-                self._dead = np.union1d(self._dead, dead)
-                self._alive = Selector(self._dead, but=True)
+            version = self._reader.version()
+            if version == self._version:
+                return
+            self._version = version
+            self._refresh_dead()
             newest = self._reader.newest_vector(self.space.id)
             if newest <= self._newest:
                 return
@@ -127,6 +136,15 @@ class VectorIndex:
             for ids, vectors in self._reader.vectors(self.space, after=self._newest):
                 self._tail.add(ids, vectors)
                 self._newest = int(ids[-1])
+
+    def _refresh_dead(self) -> None:
+        """Take note of vectors that were deleted, or whose photos are gone: they would be in the way of others."""
+        self._buried, dead = self._reader.tombstones(self.space, self._buried)
+        self._deleted = np.union1d(self._deleted, dead)
+        dead = np.union1d(self._deleted, self._reader.gone(self.space))
+        if not np.array_equal(dead, self._dead):
+            self._dead = dead
+            self._alive = Selector(dead, but=True) if len(dead) else None
 
     def _made(self) -> tuple[FlatIndex, IndexFile | None, int]:
         """Build the exhaustive index; returns it, its file if the disk took it, and its last id."""
@@ -155,7 +173,7 @@ class VectorIndex:
             if file is None or file.path == self._path:
                 return
             flat, twin = FlatIndex.mapped(file.path), self._reader.index_file(self.space, IVF)
-            ivf = IvfIndex.mapped(twin.path) if twin is not None and twin.last == file.last else None
+            ivf = IvfIndex.mapped(twin.path, twin.last) if twin is not None and twin.last == file.last else None
             self._answer_from(flat, file, file.last)
             if twin is not None and ivf is not None:
                 self._ivf, self._nprobe = ivf, int(twin.facts["nprobe"])

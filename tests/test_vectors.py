@@ -13,18 +13,20 @@ from unittest.mock import MagicMock
 import faiss
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 import store.growth
 import store.ivf
 import store.native
 import store.vectors
 from core.errors import GlimpseError
-from core.types import FileStat, Space, Vector, Vectors
+from core.types import FileStat, Space, StopRequested, Vector, Vectors
 from encoders.base import unit
 from store.flat import FlatIndex
 from store.growth import Growth
 from store.ivf import IvfIndex
 from store.names import DATABASE
+from store.native import Selector
 from store.reader import Halves, Ids, Reader
 from store.records import WHOLE, Taken
 from store.vectors import VectorIndex
@@ -58,13 +60,20 @@ def fill(folder: Path, vectors: Vectors, name: str = "") -> None:
         library.commit(space_id, batch)
 
 
-def grow(folder: Path, tier: str | None = None, train: bool = True, texts: Vectors | None = None) -> list[str]:
+def grow(
+    folder: Path,
+    tier: str | None = None,
+    train: bool = True,
+    texts: Vectors | None = None,
+    stop: StopRequested = lambda: False,
+    again: bool = False,
+) -> list[str]:
     """Do what comes at the end of an index run; returns what is told meanwhile."""
     told: list[str] = []
     with Writer(folder) as library:
         library.tier(tier)
         tags = rows(99, 64) if texts is None else texts
-        Growth(library, SPACE, lambda: tags, lambda progress: told.append(progress.stage)).grow(train)
+        Growth(library, SPACE, lambda: tags, lambda progress: told.append(progress.stage), stop).grow(train, again)
     return told
 
 
@@ -236,12 +245,20 @@ def test_a_filter_far_from_the_query_probes_the_lists_that_hold_it(
     assert len(np.intersect1d(found, best)) >= 8
 
 
-def test_ids_of_a_filter_that_the_index_does_not_know() -> None:
+@pytest.mark.parametrize("wrong", [None, -5, 1 << 62, 101])
+def test_ids_that_a_filter_has_and_the_index_has_not(tmp_path: Path, wrong: int | None) -> None:
+    """Whether they are new or a flipped bit made something else of the index's own."""
     vectors = rows(30, 100)
-    index = IvfIndex.trained(vectors, 4)
-    index.add(np.arange(1, 101), vectors.astype(np.float16))
+    made = IvfIndex.trained(vectors, 4)
+    ids = np.arange(1, 101)
+    if wrong is not None:
+        ids[7] = wrong
+    made.add(ids, vectors.astype(np.float16))
+    made.save(tmp_path / "x.ivf")
+    index = IvfIndex.mapped(tmp_path / "x.ivf", last=100)
     assert 1 <= index.probes(vectors[0], np.arange(50, 5000), 0.5) <= 4
     assert index.probes(vectors[0], np.arange(1, 101), 1.0) == 4
+    assert len(index.search(vectors[0], 10, 4, Selector(np.arange(1, 51)))[0]) == 10
 
 
 def test_a_filter_that_lets_nothing_through(folder: Path) -> None:
@@ -547,6 +564,62 @@ def test_an_index_of_more_than_one_block(folder: Path) -> None:
     index = FlatIndex.of([(np.arange(65540), vectors)], DIM)
     assert len(index) == 65540
     assert index.search(vectors[65539].astype(np.float32), 65540)[1].shape == (65540,)
+
+
+# What a search must not depend on
+
+
+def test_another_model_that_was_filled_last_costs_a_search_nothing(folder: Path) -> None:
+    """The old model answers while the new one is filled: its newest vector lies behind all of those."""
+    fill(folder, rows(31, 20))
+    with Writer(folder) as library:
+        other = library.add_space(Space(name="other", revision="1", dim=DIM, shared_dim=DIM))
+        batch = [
+            Taken(1, f"b{number}".encode(), FileStat(1, 1, number, 1), digest=f"{number:016}".encode(), size=(1, 1),
+                  vectors={WHOLE: vector})
+            for number, vector in enumerate(rows(32, 3000))
+        ]  # fmt: skip
+        library.commit(other, batch)
+    with Reader(folder) as reader:
+        space = reader.space("hand")
+        assert space is not None
+        steps: list[int] = []
+        reader._db.set_progress_handler(lambda: steps.append(1), 10)  # every ten steps of SQLite's machine
+        assert reader.newest_vector(space.id) == 20
+        assert [len(ids) for ids, _ in reader.vectors(space, after=18)] == [2]
+        assert len(steps) < 20
+
+
+@pytest.mark.parametrize("k", [10, 40, 100, 160, 400])
+def test_more_neighbours_are_looked_for_in_more_lists(folder: Path, k: int) -> None:
+    vectors = rows(33, 2000)
+    with half_in_files(folder, vectors, "ivf", share=1.0) as index:
+        assert index._ivf is not None
+        index._nprobe = index._ivf.lists // 4
+        exact = vectors.astype(np.float16).astype(np.float32)
+        shares = []
+        for query in rows(34, 30):
+            truth = np.argsort(-(exact @ query))[: k // 4] + 1
+            shares.append(len(np.intersect1d(index.search(query, k), truth)) / (k // 4))
+    assert np.mean(shares) > (0.75 if k <= 40 else 0.9 if k < 100 else 0.98)
+
+
+@pytest.mark.parametrize("tier", ["exhaustive", "ivf"])
+def test_photos_that_are_gone_are_not_in_the_way_of_others(folder: Path, tier: str) -> None:
+    vectors = rows(35, 300)
+    with half_in_files(folder, vectors, tier) as index:
+        near = np.argsort(-(vectors @ vectors[0]))[:100]
+        with Writer(folder) as library:
+            known = library.known_files(set())
+            gone = [known[1, f"{number}".encode()].id for number in near]
+            library.mark_gone(gone)
+        found = index.search(vectors[0], 10)
+        assert (len(found), set(found.tolist()) & set((near + 1).tolist())) == (10, set())
+        assert len(index) == 200
+        with Writer(folder) as library, library._begin() as db:
+            db.execute(sa.text("UPDATE files SET gone = 0"))
+        assert index.search(vectors[0], 1).tolist() == [1]
+        assert len(index) == 300
 
 
 # Two FAISS packages

@@ -11,6 +11,8 @@ def upgrade() -> None:
     """Replace epochs by tombstones, and have room for the tier that somebody chose."""
     op.drop_column("spaces", "epoch")
     op.add_column("library", sa.Column("tier", sa.String))
+    op.create_index("ix_vectors_space_id", "vectors", ["space_id"])
+    op.create_index("ix_files_gone", "files", ["content_id"], sqlite_where=sa.text("gone"))
     op.create_table(
         "tombstones",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
