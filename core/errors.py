@@ -6,6 +6,7 @@ GlimpseError                 tell the person and stop; the message names the thi
 │   └── TemporaryMediaError  ... but may be readable next time (permissions, a vanished file)
 ├── ModelError               a model is unknown, absent or damaged
 └── LibraryError             the library is missing, busy, damaged or too new
+    ├── NoLibraryError       there is none yet, or a run that was to make it was killed as it did
     ├── UnknownFileError     it does not know a file that somebody asked about
     ├── LibraryBusyError     another process is writing to it
     └── OldLibraryError      it was made by an earlier version, and has to be brought up to date first
@@ -34,6 +35,10 @@ class ModelError(GlimpseError):
 
 class LibraryError(GlimpseError):
     """A library is missing, damaged, or was made by a newer version."""
+
+
+class NoLibraryError(LibraryError):
+    """There is no library yet."""
 
 
 class LibraryBusyError(LibraryError):

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from core.diagnosis import Diagnosis, Finding, State
-from core.errors import GlimpseError, LibraryBusyError, LibraryError, OldLibraryError, UnknownFileError
+from core.errors import (
+    GlimpseError,
+    LibraryBusyError,
+    LibraryError,
+    NoLibraryError,
+    OldLibraryError,
+    UnknownFileError,
+)
 from core.settings import Settings
 from core.types import (
     Failure,
@@ -119,12 +126,16 @@ class Library:
         check_paths(chosen)  # before a library is made for a slip of the pen
         if not chosen and not self.exists():
             raise LibraryError("there is nothing indexed yet; name a folder: glimpse index FOLDER")
-        if dry_run and self.exists():
-            Reader(self.settings.library).close()  # raises OldLibraryError: to write to it would change it
+        there = self.exists()
+        if dry_run and there:
+            try:
+                Reader(self.settings.library).close()  # raises OldLibraryError: to write to it would change it
+            except NoLibraryError:
+                there = False
         encoder = self._load(self._model())  # before a library is made for a model that is not there
         with contextlib.ExitStack() as stack:
             folder = self.settings.library
-            if dry_run and not self.exists():
+            if dry_run and not there:
                 folder = Path(stack.enter_context(TemporaryDirectory()))
             writer = stack.enter_context(Writer(folder))
             if dry_run:
@@ -303,9 +314,10 @@ class Library:
 
     def exists(self) -> bool:
         """Say whether the library has been made yet."""
-        from store.names import DATABASE
+        from store.names import DATABASE, explain
 
-        return (self.settings.library / DATABASE).is_file()
+        with explain(self.settings.library):
+            return (self.settings.library / DATABASE).is_file()
 
     def close(self) -> None:
         """Close the library's files."""
@@ -350,9 +362,10 @@ class Library:
         """Return the model that was asked for, or else the library's own, if there is one."""
         if self.settings.model or not self.exists():
             return self.settings.model
-        with self._reader() as reader:
+        with contextlib.suppress(NoLibraryError), self._reader() as reader:  # killed while it was made: it is new
             space = reader.space()
-        return space.name if space else None
+            return space.name if space else None
+        return None
 
     def _image_mean(self, space: Space) -> Vector | None:
         """Return the mean photo of the library in a space, None where it is not known or not wanted."""

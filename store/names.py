@@ -10,7 +10,7 @@ from pathlib import Path
 
 import xxhash
 
-from core.errors import LibraryError
+from core.errors import LibraryError, NoLibraryError
 
 DATABASE = "library.db"
 LOCK = "write.lock"
@@ -53,7 +53,7 @@ def explain(folder: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise LibraryError(_sentence(folder, str(error))) from error
+        raise _error(folder, str(error)) from error
     except UnicodeDecodeError as error:
         raise LibraryError(f"{folder / DATABASE} is damaged (a text that is none); {REPAIR}") from error
     except OSError as error:
@@ -65,7 +65,7 @@ def explain(folder: Path) -> Iterator[None]:
         cause = getattr(error, "orig", None)
         if not isinstance(cause, sqlite3.Error):
             raise
-        raise LibraryError(_sentence(folder, str(cause))) from error
+        raise _error(folder, str(cause)) from error
 
 
 def identity(folder: Path, written: bool = False) -> tuple[int, ...] | None:
@@ -103,6 +103,13 @@ def check_version(version: str | None, folder: Path) -> None:
         )
 
 
+def _error(folder: Path, text: str) -> LibraryError:
+    """Return what an error of SQLite means."""
+    if "no such table" in text:
+        return NoLibraryError(f"there is no library in {folder} yet ({text}); make one with: glimpse index FOLDER")
+    return LibraryError(_sentence(folder, text))
+
+
 def _sentence(folder: Path, text: str) -> str:
     if "full" in text or ("I/O" in text and has_no_room(folder)):
         return _full(folder)
@@ -113,9 +120,9 @@ def _sentence(folder: Path, text: str) -> str:
         )
     if any(sign in text.lower() for sign in DAMAGE):
         return f"{folder / DATABASE} is damaged ({text}); {REPAIR}"
-    if "no such table" in text:
-        return f"there is no library in {folder} yet ({text}); make one with: glimpse index FOLDER"
     if "readonly" in text or "unable to open" in text:
+        if not os.access(folder / DATABASE, os.R_OK):
+            return f"you may not read {folder / DATABASE}; whoever owns it can let you: chmod u+r"
         return f"cannot write to {folder / DATABASE}: {text}"
     if "locked" in text:
         return f"{folder / DATABASE} is busy; try again when the other program has finished"

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from core.errors import LibraryError, OldLibraryError
+from core.errors import LibraryError, NoLibraryError, OldLibraryError
 from core.types import Failure, Info, Metadata, Place, SpaceStatus, Status, Vector
 from store.indexfile import FLAT, IVF, IndexFile, find
 from store.names import (
@@ -81,8 +81,10 @@ class Reader:
         """Open library.db; raises LibraryError if there is none, or if it is damaged or too new."""
         self.folder = folder
         self._lock = threading.Lock()
-        if not (folder / DATABASE).is_file():
-            raise LibraryError(f"there is no library in {folder}; make one with: glimpse index FOLDER")
+        with explain(folder):
+            there = (folder / DATABASE).is_file()
+        if not there:
+            raise NoLibraryError(f"there is no library in {folder}; make one with: glimpse index FOLDER")
         check_size(folder)
         with explain(folder):
             self._db, self._frozen = connect(folder)
@@ -143,7 +145,7 @@ class Reader:
 
     def vectors_by_id(self, space: StoredSpace, ids: Iterable[int]) -> tuple[Ids, Halves]:
         """Return ids, ascending, and vectors of those of `ids` that are still there."""
-        # + as above: by the index on space_id, SQLite would look at every row of the space for each search.
+        # + keeps SQLite from the index on space_id, by which it would look at every row of the space for each search.
         rows = self._where_in("SELECT id, vector FROM vectors WHERE +space_id = ? AND id IN", ids, space.id)
         return _matrix(sorted(rows), space.dim)
 
@@ -190,17 +192,15 @@ class Reader:
 
     def within(self, space: StoredSpace, folder: Path) -> Ids:
         """Return the ids, ascending, of the vectors of all photos that lie in a folder or below it."""
-        below = os.path.join(os.fsencode(folder), b"")
         found: list[Any] = []
         for root_id, root in self._rows("SELECT id, path FROM roots"):
-            root = os.path.join(root, b"")
-            if root.startswith(below):
+            below = _below(os.fsencode(folder), root)
+            if below == b"":
                 found += self._rows(f"{_WITHIN} WHERE f.root_id = ? AND NOT f.gone", space.id, root_id)
-            elif below.startswith(root):
-                first = below[len(root) :]
-                behind = first[:-1] + b"0"  # the byte after "/"
+            elif below is not None:
+                behind = below[:-1] + b"0"  # the byte after "/"
                 below_root = f"{_WITHIN} WHERE f.root_id = ? AND f.path > ? AND f.path < ? AND NOT f.gone"
-                found += self._rows(below_root, space.id, root_id, first, behind)
+                found += self._rows(below_root, space.id, root_id, below, behind)
         return np.unique(np.fromiter((row[0] for row in found), np.int64, len(found)))
 
     def tier(self) -> str | None:
@@ -445,6 +445,20 @@ def _opened(uri: str) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _below(folder: bytes, root: bytes) -> bytes | None:
+    """Return what leads from a root to a folder, with a slash behind it: b"" for the root and what it lies in.
+
+    None where they have nothing to do with each other, though links be followed.
+    """
+    for one, other in ((folder, root), (os.path.realpath(folder), os.path.realpath(root))):
+        inner, outer = os.path.join(one, b""), os.path.join(other, b"")
+        if outer.startswith(inner):
+            return b""
+        if inner.startswith(outer):
+            return inner[len(outer) :]
+    return None
 
 
 def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Halves]:

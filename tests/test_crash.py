@@ -19,7 +19,7 @@ from core.types import Pixels, Progress, Vectors
 from encoders.fake import FakeEncoder
 from indexer.pipeline import index
 from store.writer import Writer
-from tests.conftest import ROOT, paint
+from tests.conftest import ROOT, paint, run
 
 PHOTOS = 60
 BATCH = 4
@@ -215,3 +215,28 @@ def test_a_stopped_run_takes_no_file_for_gone_that_may_have_moved(place: Path) -
         first = library.index((), progress, stop)
         second = library.index()
     assert (first.gone, first.moved + second.moved, second.gone) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("begun", [b"", "without tables"])
+def test_a_library_whose_making_was_killed_is_made_by_the_next_run(place: Path, begun: bytes | str) -> None:
+    (place / "library").mkdir()
+    database = place / "library" / "library.db"
+    if begun == b"":
+        database.touch()
+    else:
+        with contextlib.closing(sqlite3.connect(database)) as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("VACUUM")
+    for more in (["--dry-run"], []):
+        done = run("index", place / "photos", "--model", "fake", "--library", place / "library", *more)
+        assert (done.returncode, b"60 added" in done.stdout) == (0, True), done.stderr
+    assert run("search", "red", "--library", place / "library").returncode == 0
+
+
+def test_the_model_need_not_be_named_for_that(place: Path, cache: Path) -> None:
+    (place / "library").mkdir()
+    with contextlib.closing(sqlite3.connect(place / "library" / "library.db")) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("VACUUM")
+    with glimpse.Library(Settings(place / "library", cache)) as library:
+        assert library.index([place / "photos"]).added == PHOTOS
