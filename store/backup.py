@@ -17,6 +17,7 @@ from store.previews import Previews
 from store.reader import connect
 from store.salvage import flush, sync_folder
 
+_IS_OF = "This is a backup of the Glimpse library "
 STEP = 256
 """Pages copied at a time, 4 MB."""
 SPARE_BYTES = 16 << 20
@@ -68,9 +69,22 @@ def _check_target(library: Path, target: Path) -> None:
         with explain(target):
             names = set(os.listdir(target))
         ours = {name for name in names if name == LOCK or (name.startswith(DATABASE) and name.endswith(SCRATCH))}
+        if MARK in names and (other := _source(target)) not in ("", _shown(library)):
+            raise LibraryError(f"{target} is a backup of another library, {other}; name another folder, or delete it")
         if names - ours and MARK not in names:
             what = "a library that is no backup" if DATABASE in names else "a folder with other things in it"
             raise LibraryError(f"{target} is {what}, and is not replaced; name a new folder, as {target / 'backup'}")
+
+
+def _shown(library: Path) -> str:
+    return os.fsencode(library.absolute()).decode("utf-8", "replace")
+
+
+def _source(target: Path) -> str:
+    """Return the library that a folder says it is a backup of, "" where it does not say."""
+    with explain(target):
+        first = (target / MARK).read_text(encoding="utf-8", errors="replace").partition(",\n")[0]
+    return first.removeprefix(_IS_OF) if first.startswith(_IS_OF) else ""
 
 
 def _copy(library: Path, scratch: Path, progress: ProgressCallback) -> None:
@@ -139,7 +153,7 @@ def _install(scratch: Path, target: Path) -> None:
 def _mark(library: Path, target: Path) -> None:
     """Say in words what the folder is."""
     text = (
-        f"This is a backup of the Glimpse library {os.fsencode(library.absolute()).decode('utf-8', 'replace')},\n"
+        f"{_IS_OF}{_shown(library)},\n"
         f"made on {time.strftime('%Y-%m-%d at %H:%M')}. The photos themselves are not in it.\n\n"
         f"To search it:       glimpse search --library THIS_FOLDER cat\n"
         f"To go back to it:   move the library's folder away, and copy this folder to its place.\n\n"

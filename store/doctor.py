@@ -5,6 +5,7 @@ the doctor mends at once, so that the checks behind see the library as it is by 
 """
 
 import contextlib
+import os
 from pathlib import Path
 
 from core.diagnosis import Diagnosis, Finding, State
@@ -23,8 +24,12 @@ def examine(folder: Path, repair: bool = False, progress: ProgressCallback = lam
     Raises LibraryError where there is no library or a newer program made it, LibraryBusyError where somebody writes
     to it that is to be repaired.
     """
-    if not (folder / DATABASE).is_file():
+    with explain(folder):
+        there = (folder / DATABASE).is_file()
+    if not there:
         raise LibraryError(f"there is no library in {folder}; make one with: glimpse index FOLDER")
+    if not os.access(folder / DATABASE, os.R_OK):
+        raise LibraryError(f"you may not read {folder / DATABASE}; whoever owns it can let you: chmod u+r")
     with contextlib.ExitStack() as stack:
         stack.enter_context(explain(folder))
         if repair:

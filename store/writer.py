@@ -75,7 +75,9 @@ class Writer:
         except BaseException:
             self.close()
             raise
-        (folder / MARK).unlink(missing_ok=True)
+        if (folder / MARK).exists():  # it is a library that lives from now on
+            with contextlib.suppress(OSError):
+                (folder / MARK).unlink()
         self._identity = identity(folder)
 
     def close(self) -> None:

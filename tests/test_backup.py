@@ -315,3 +315,14 @@ def test_a_backup_that_was_put_back_and_lives_on_is_not_replaced(
         restored.index()
     with pytest.raises(LibraryError, match="is a library that is no backup"):
         indexed.backup(tmp_path / "restored")
+
+
+def test_the_backup_of_another_library_is_not_replaced(
+    indexed: glimpse.Library, tmp_path: Path, photos: Path
+) -> None:
+    indexed.backup(tmp_path / "backup")
+    with glimpse.Library(Settings(tmp_path / "other", indexed.settings.cache, "fake")) as other:
+        other.index([photos])
+        with pytest.raises(LibraryError, match=f"is a backup of another library, {indexed.settings.library}; "):
+            other.backup(tmp_path / "backup")
+    indexed.backup(tmp_path / "backup")
