@@ -3,7 +3,7 @@
 import contextlib
 import os
 from bisect import bisect_left
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -12,6 +12,7 @@ from core.types import FileStat, StopRequested, Walk
 from indexer.ignore import IGNORE_FILE, Rules, left_out, read_rules
 from media.kinds import expected_photo
 from media.sidecar import is_sidecar
+from store.names import DATABASE, LOCK, MARK, PREVIEWS
 
 IGNORED_FOLDERS = {b"@eaDir", b"#recycle", b"node_modules", b"__MACOSX"}
 """Folders of other programs: thumbnails, bins, packages."""
@@ -71,6 +72,13 @@ def scan(
     return found
 
 
+def _is_library(entries: Iterable[os.DirEntry[bytes]]) -> bool:
+    """Say whether a folder is a library of Glimpse's or a backup: its previews are no photos."""
+    names = {entry.name for entry in entries}
+    beside = {os.fsencode(name) for name in (LOCK, PREVIEWS, MARK)}
+    return os.fsencode(DATABASE) in names and not names.isdisjoint(beside)
+
+
 class _Walker:
     """The state of one walk."""
 
@@ -105,6 +113,8 @@ class _Walker:
         name_of = attrgetter("name")
         with os.scandir(os.path.join(root, below) if below else root) as unsorted:
             entries = sorted(unsorted, key=name_of)
+        if _is_library(entries):
+            return
         place = bisect_left(entries, IGNORE_FILE, key=name_of)
         if place < len(entries) and entries[place].name == IGNORE_FILE:
             rules = read_rules(root, below) + rules

@@ -270,3 +270,14 @@ def test_a_walk_that_is_told_to_stop_stops(tmp_path: Path) -> None:
     plant(tmp_path, PATHS)
     found = scan(1, os.fsencode(tmp_path), b"", b"", lambda: True)
     assert found.files == {}
+
+
+@pytest.mark.parametrize("beside", ["write.lock", "previews/ab/cd.webp", "BACKUP.txt"])
+def test_another_library_or_a_backup_among_the_photos_is_left_out(tmp_path: Path, beside: str) -> None:
+    plant(tmp_path, ["a.jpg", "backup/library.db", f"backup/{beside}", "backup/previews/x/y.jpg", "z/b.jpg"])
+    assert names(look(tmp_path)) == ["a.jpg", "z/b.jpg"]
+
+
+def test_a_photo_program_with_a_database_of_that_name_is_taken(tmp_path: Path) -> None:
+    plant(tmp_path, ["photos/library.db", "photos/a.jpg"])
+    assert names(look(tmp_path)) == ["photos/a.jpg", "photos/library.db"]
