@@ -162,9 +162,10 @@ class _Run:
         """Have the index files cover what is new; without them, searching is only slower."""
         self.new = 0
         try:
-            self.growth.grow(train, again)
+            if excuse := self.growth.grow(train, again):
+                self.report.notes.append(excuse)
         except (GlimpseError, OSError, RuntimeError, MemoryError) as error:
-            why = (getattr(error, "strerror", None) or str(error) or "no memory").partition("\n")[0]
+            why = (getattr(error, "strerror", None) or str(error) or "no memory").partition("\n")[0].lower()
             self.report.notes.append(f"the index could not be written, so that searching is slower: {why}")
 
     def _no_texts(self) -> Vectors:

@@ -58,16 +58,20 @@ class Growth:
     progress: ProgressCallback
     stop: StopRequested = lambda: False
 
-    def grow(self, train: bool = True, again: bool = False) -> None:
+    def grow(self, train: bool = True, again: bool = False) -> str:
         """Write the index files anew if there is a reason to; raises OSError or RuntimeError where that fails.
 
         train: may change the tier, and take minutes for that; again: though an inverted file fell short before.
-        Leaves everything as it was when `stop` turns true.
+        Leaves everything as it was when `stop` turns true. Returns why there is no inverted file though somebody
+        asked for one, "" where there is nothing to say.
         """
         with Reader(self.library.folder) as reader, contextlib.suppress(_Stopped):
             space = reader.space(self.space.name, self.space.revision)
             if space is not None:
-                _Files(self, reader, space).grow(train, again)
+                files = _Files(self, reader, space)
+                files.grow(train, again)
+                return files.excuse() if again else ""
+        return ""
 
 
 class _Stopped(Exception):  # noqa: N818
@@ -105,6 +109,14 @@ class _Files:
             self._tidy(self._count - new)
             return
         self._library.forget_tombstones(self._space.id, self._last)
+
+    def excuse(self) -> str:
+        """Say why there is no inverted file, "" if that would not be missed."""
+        if self._count <= FEW_NEW:
+            return f"an inverted file is made from {FEW_NEW + 1:,} photos on; every photo is compared until then"
+        if self._refused:
+            return "an inverted file found too little (glimpse status tells); every photo is compared instead"
+        return ""
 
     def _tidy(self, covered: int) -> None:
         """Make good what a run did not come to that was killed behind its writing; covered: vectors up to LAST."""

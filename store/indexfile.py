@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from errno import EACCES, EDQUOT, EIO, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def write(
     bulk: Bulk,
     facts: dict[str, Any],
 ) -> IndexFile:
-    """Write a file and put it in its place; raises OSError or RuntimeError where the disk does not take it.
+    """Write a file and put it in its place; raises OSError where the disk does not take it.
 
     made_from: space, LAST and FINGERPRINT; save: writes what FAISS has to say to a path; facts: among them `deaths`,
     how many vectors had been deleted ever.
@@ -73,7 +74,12 @@ def write(
     folder.mkdir(exist_ok=True)
     scratch = folder / f"{os.urandom(8).hex()}.tmp"
     try:
-        save(scratch)
+        try:
+            save(scratch)
+        except RuntimeError as error:  # FAISS's, with lines of its source
+            known = (os.strerror(number) for number in (ENOSPC, EACCES, EROFS, EDQUOT))
+            why = next((text for text in known if text in str(error)), "it cannot be written")
+            raise OSError(EIO, why, str(folder)) from error
         size = scratch.stat().st_size
         facts = {**facts, "size": size, "bulk": bulk(size), "whole": ""}
         with _content(scratch) as content:

@@ -133,6 +133,7 @@ class VectorIndex:
                 self._open_files()
                 if self._path is None:
                     self._answer_from(*self._made())
+                    self._open_twin()
             for ids, vectors in self._reader.vectors(self.space, after=self._newest):
                 self._tail.add(ids, vectors)
                 self._newest = int(ids[-1])
@@ -162,7 +163,8 @@ class VectorIndex:
             made_from = (self.space.id, last, self._fingerprint(last) or "")
             facts = {"vectors": len(flat), "deaths": self._reader.deaths()}
             file = write(self._folder, FLAT, made_from, flat.save, flat.bulk, facts)
-            sweep(self._folder, self.space.id, {file.path}, last)
+            twin = self._reader.index_file(self.space, IVF)
+            sweep(self._folder, self.space.id, {file.path, *((twin.path,) if twin else ())}, last)
             return FlatIndex.mapped(file.path), file, last
         return flat, None, last
 
@@ -172,11 +174,15 @@ class VectorIndex:
             file = self._reader.index_file(self.space, FLAT)
             if file is None or file.path == self._path:
                 return
-            flat, twin = FlatIndex.mapped(file.path), self._reader.index_file(self.space, IVF)
-            ivf = IvfIndex.mapped(twin.path, twin.last) if twin is not None and twin.last == file.last else None
-            self._answer_from(flat, file, file.last)
-            if twin is not None and ivf is not None:
-                self._ivf, self._nprobe = ivf, int(twin.facts["nprobe"])
+            self._answer_from(FlatIndex.mapped(file.path), file, file.last)
+            self._open_twin()
+
+    def _open_twin(self) -> None:
+        """Open the inverted file that belongs to the exhaustive one."""
+        with contextlib.suppress(RuntimeError):
+            twin = self._reader.index_file(self.space, IVF)
+            if twin is not None and twin.last == self._covered and self._path is not None:
+                self._ivf, self._nprobe = IvfIndex.mapped(twin.path, twin.last), int(twin.facts["nprobe"])
 
     def _fingerprint(self, vector_id: int) -> str | None:
         return self._reader.fingerprint(self.space, vector_id)

@@ -221,14 +221,23 @@ def test_a_file_whose_last_photo_was_deleted_still_fits(folder: Path) -> None:
     assert files(folder) == before
 
 
-def test_an_inverted_file_without_its_twin_does_not_count(folder: Path) -> None:
+def test_a_query_makes_the_exhaustive_twin_of_an_inverted_file(folder: Path) -> None:
     fill(folder, clustered(1, 400))
     grow(folder, tier="ivf")
     flat = next(path for path in files(folder) if path.suffix == ".flat")
     flat.unlink()
     with opened(folder) as index:
-        assert index.tier == FLAT
-    assert tiers(folder) == [FLAT]  # made by the query, which cannot tell what it left of the other
+        assert index.tier == IVF
+    assert tiers(folder) == [FLAT, IVF]
+
+
+def test_an_inverted_file_of_other_photos_than_the_exhaustive_one_does_not_count(folder: Path) -> None:
+    fill(folder, clustered(1, 400))
+    grow(folder, tier="ivf")
+    next(path for path in files(folder) if path.suffix == ".flat").unlink()
+    fill(folder, clustered(2, 30), "b")
+    with opened(folder) as index:
+        assert (index.tier, len(index._flat)) == (FLAT, 430)
 
 
 def test_a_damaged_inverted_file_is_not_added_to(folder: Path) -> None:
@@ -458,7 +467,7 @@ def test_a_full_disk_costs_only_the_files(folder: Path, monkeypatch: pytest.Monk
         raise RuntimeError("Error: 'ret == (size)' failed: No space left on device")
 
     monkeypatch.setattr("store.native.faiss.write_index", fail)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(OSError, match="No space left on device"):
         grow(folder, tier="ivf")
     assert files(folder) == []
     with opened(folder) as index:

@@ -101,6 +101,18 @@ def test_from_the_command_line(place: Path) -> None:
     )
 
 
+def test_links_to_a_folder_are_followed(place: Path, library: glimpse.Library) -> None:
+    (place / "link").symlink_to(place / "photos" / "a")
+    assert len(library.search("red", within=place / "link")) == 2
+    (place / "more").mkdir()
+    (place / "real").mkdir()
+    (place / "more" / "there").symlink_to(place / "real")
+    paint(place / "real" / "two.png", DARK)
+    library.index([place / "more" / "there"])
+    for folder in ("more/there", "real"):
+        assert [hit.path.name for hit in library.search("red", within=place / folder)] == ["two.png"]
+
+
 # The tier
 
 
@@ -132,8 +144,17 @@ def test_an_index_that_finds_too_little_is_told(
     monkeypatch.setattr("store.growth.FEW_NEW", 2)
     monkeypatch.setattr("store.growth.WANTED", 2.0)
     with glimpse.Library(Settings(place / "library", place / "cache", "fake", tier="ivf")) as opened:
-        opened.index()
+        assert opened.index().notes == [
+            "an inverted file found too little (glimpse status tells); every photo is compared instead"
+        ]
     assert index_line(place).startswith("exact; an inverted file of 1 lists found too little (recall@10 ")
+
+
+def test_an_inverted_file_for_a_few_photos_is_told_to_be_too_early(place: Path) -> None:
+    with glimpse.Library(Settings(place / "library", place / "cache", "fake", tier="ivf")) as opened:
+        assert opened.index().notes == [
+            "an inverted file is made from 2,049 photos on; every photo is compared until then"
+        ]
 
 
 def test_an_index_that_cannot_be_written_is_a_note(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +165,4 @@ def test_an_index_that_cannot_be_written_is_a_note(place: Path, monkeypatch: pyt
     monkeypatch.setattr("store.native.faiss.write_index", fail)
     with glimpse.Library(Settings(place / "library", place / "cache", "fake")) as opened:
         report = opened.index()
-    assert report.notes == [
-        "the index could not be written, so that searching is slower: Error: No space left on device"
-    ]
+    assert report.notes == ["the index could not be written, so that searching is slower: no space left on device"]
