@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from store.writer import Writer
 
 LIMIT = 300_000_000
-"""Bytes of fp16 vectors up to which the exhaustive index answers: 300,000 of 512 dimensions, 13 ms a query."""
+"""Bytes of fp16 vectors up to which the exhaustive index answers: 300,000 of 512 dimensions."""
 FEW_NEW = 2048
 """New vectors at the end of a run for which the files are not written anew: they are scanned beside them."""
 MANY_NEW = 20_000
