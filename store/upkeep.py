@@ -12,8 +12,8 @@ from core.errors import LibraryBusyError, LibraryError
 from core.types import Progress
 from store.indexfile import FLAT, IVF, verify
 from store.lock import write_lock
-from store.names import DATABASE, INDEX, LOCK
-from store.patient import SCRATCH, Check, Found, Patient, Trouble
+from store.names import DATABASE, INDEX, LOCK, PREVIEWS
+from store.patient import Check, Found, Patient, Trouble
 from store.previews import Previews, is_preview
 
 OLD_SECONDS = 3600
@@ -25,6 +25,9 @@ HEAD = 12
 def check_previews(patient: Patient) -> Found:
     """See whether each preview is a whole picture, and of a photo that is known."""
     patient.progress(Progress("checking previews"))
+    if why := _shut(patient.folder / PREVIEWS):
+        yield why
+        return
     known: set[bytes] = set()
     if patient.sound:
         known = {row[0] for row in patient.db.execute("SELECT digest FROM contents")}
@@ -61,6 +64,9 @@ def check_previews(patient: Patient) -> Found:
 def check_index(patient: Patient) -> Found:
     """See whether the index files are whole."""
     patient.progress(Progress("checking index files"))
+    if why := _shut(patient.folder / INDEX):
+        yield why
+        return
     files = [path for path in _entries(patient.folder / INDEX) if path.suffix in (f".{FLAT}", f".{IVF}")]
     if patient.copy:  # made from what is not there any more
         _delete(files)
@@ -73,7 +79,16 @@ def check_index(patient: Patient) -> Found:
             lambda: _delete(bad),
         )
     else:
-        yield Finding("index", State.OK, f"{len(files):,} index files, all whole" if files else "none")
+        yield Finding("index", State.OK, f"{len(files):,}, all whole" if files else "none")
+
+
+def _shut(folder: Path) -> Trouble | None:
+    """Return what keeps anybody from looking into a folder, None where nothing does."""
+    if folder.exists() and not folder.is_dir():
+        return Trouble(f"{folder} is no folder, and one is wanted there", "move it away")
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+        return Trouble(f"you may not look into {folder}", f"let yourself: chmod u+rwx {folder}")
+    return None
 
 
 def _is_index(path: Path) -> bool:
@@ -170,7 +185,7 @@ def _size(paths: Sequence[Path]) -> float:
 
 def _delete(paths: Sequence[Path]) -> str:
     for path in paths:
-        if path.name.endswith(SCRATCH) and path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

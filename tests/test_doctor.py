@@ -573,3 +573,21 @@ def test_metadata_that_is_known_is_what_a_row_may_say() -> None:
     assert RULES["contents", "metadata"](json.dumps({"taken": "2020", "keywords": ["a"]}))
     assert not RULES["contents", "metadata"](json.dumps({"takem": "2020"}))
     assert {"taken", "keywords"} <= set(Metadata.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("name", ["index", "previews"])
+def test_a_folder_that_cannot_be_looked_into_is_not_called_healthy(library: glimpse.Library, name: str) -> None:
+    shutil.rmtree(library.settings.library / name, ignore_errors=True)
+    (library.settings.library / name).touch()
+    found = library.doctor()
+    assert not found.healthy
+    assert [(f.check, f.remedy) for f in found.findings if f.state is State.PROBLEM] == [(name, "move it away")]
+
+
+def test_a_folder_where_an_index_file_should_be_is_deleted(library: glimpse.Library) -> None:
+    odd = library.settings.library / "index" / "1-60-0badcafe-0badcafe0badcafe.ivf"
+    (odd / "x").mkdir(parents=True)
+    assert not library.doctor().healthy
+    library.doctor(repair=True)
+    assert not odd.exists()
+    assert library.doctor().healthy
