@@ -86,10 +86,10 @@ class Engine:
             return known[1], known[0]
         return encode_photo(file, path, self.encoder), None
 
-    def _within(self, folder: Path) -> Ids:
-        """Return the vectors of the photos below a folder; raises QueryError if there are none."""
+    def _within(self, folder: Path) -> Ids | None:
+        """Return the vectors of the photos below a folder, None for all; raises QueryError if there are none."""
         among = self.reader.within(self.index.space, folder)
-        if len(among) == 0:
+        if among is not None and len(among) == 0:
             raise QueryError(f"the library knows no photos in {folder}; see which folders it has: glimpse status")
         return among
 

@@ -190,11 +190,13 @@ class Reader:
         found = find(self.folder / INDEX, space.id, tier, partial(self.fingerprint, space), self.deaths())
         return next(found, None)
 
-    def within(self, space: StoredSpace, folder: Path) -> Ids:
-        """Return the ids, ascending, of the vectors of all photos that lie in a folder or below it."""
+    def within(self, space: StoredSpace, folder: Path) -> Ids | None:
+        """Return the ids, ascending, of the vectors of all photos in a folder or below it; None where that is all."""
         found: list[Any] = []
-        for root_id, root in self._rows("SELECT id, path FROM roots"):
-            below = _below(os.fsencode(folder), root)
+        roots = {key: _below(os.fsencode(folder), root) for key, root in self._rows("SELECT id, path FROM roots")}
+        if roots and set(roots.values()) == {b""}:
+            return None
+        for root_id, below in roots.items():
             if below == b"":
                 found += self._rows(f"{_WITHIN} WHERE f.root_id = ? AND NOT f.gone", space.id, root_id)
             elif below is not None:

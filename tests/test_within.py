@@ -9,6 +9,7 @@ import pytest
 import glimpse
 from core.errors import QueryError
 from core.settings import Settings
+from store.reader import Reader
 from tests.conftest import paint, run
 
 RED, DARK, BLUE = (255, 0, 0), (200, 30, 0), (0, 0, 255)
@@ -64,6 +65,17 @@ def test_a_folder_inside_another_root(place: Path, library: glimpse.Library) -> 
     library.index([place / "more"])
     assert [hit.path.name for hit in library.search("red", within=place / "more")] == ["two.png"]
     assert len(library.search("red", within=place)) == 5
+
+
+def test_a_folder_with_all_photos_in_it_is_no_filter(place: Path, library: glimpse.Library) -> None:
+    with Reader(place / "library") as reader:
+        space = reader.space()
+        assert space is not None
+        assert reader.within(space, place) is None
+        assert reader.within(space, place / "photos") is None
+        some = reader.within(space, place / "photos" / "a")
+        assert some is not None
+        assert len(some) == 2
 
 
 def test_photos_that_are_gone_are_not_in_the_folder(place: Path, library: glimpse.Library) -> None:
