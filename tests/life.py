@@ -237,7 +237,7 @@ def check_dead_run(before: Seen, after: Seen, run: Run) -> None:
         assert content in now | known
     found = Counter(after.live.values())
     for path, content in before.live.items():
-        if run.disk.get(path) == content:
+        if path in run.disk and run.disk[path] == content:
             assert after.live[path] == content
         elif path not in after.rows and content:  # it is known by another name now
             assert found[content] > 0

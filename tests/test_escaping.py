@@ -268,7 +268,7 @@ def test_a_failure_is_a_line(command: Command, standing: Standing) -> None:
 def test_the_status_is_a_line_for_each_thing(command: Command, standing: Standing) -> None:
     done = command("status")
     assert_printable(done.out)
-    labels = ["library", "model", "photos", "previews", "gone", "unreadable", "folder", "last run"]
+    labels = ["library", "model", "photos", "index", "previews", "gone", "unreadable", "folder", "last run"]
     assert [line[:11].strip() for line in done.lines] == labels
 
 
