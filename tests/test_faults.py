@@ -60,7 +60,7 @@ STEPS = [
     Step("a model dropped: not committed", "two", COMMIT, when=BEFORE),
 ]
 MORE_STEPS = [
-    Step("the library's lock is taken", "new", "store.writer._engine", when=BEFORE),
+    Step("the library's lock is taken", "new", "store.writer.new_engine", when=BEFORE),
     Step("the schema is made, not committed", "new", COMMIT, when=BEFORE),
     Step("the model is written down", "new", "store.writer.Writer.add_space"),
     Step("the folder is remembered", "new", "store.writer.Writer.add_sources"),
