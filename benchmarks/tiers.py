@@ -22,14 +22,14 @@ import numpy as np
 from benchmarks.synthetic import fill
 from benchmarks.usage import measure
 from benchmarks.vectors import Generator, generator
-from core.types import Modality, Query, Term, Vector, Vectors
+from core.types import Ids, Modality, Query, Term, Vector, Vectors
 from encoders.registry import load
 from glimpse.defaults import settings
 from search.compose import Target
 from search.engine import Engine
 from store.growth import Growth
 from store.ivf import CANDIDATES
-from store.reader import Ids, Reader
+from store.reader import Reader
 from store.recall import AT, NOBODY, Nearest, recall
 from store.vectors import VectorIndex
 from store.writer import Writer

@@ -15,6 +15,10 @@ Vectors = npt.NDArray[np.float32]
 """Unit rows, shape (n, dim)."""
 Vector = npt.NDArray[np.float32]
 """One unit vector, shape (dim,)."""
+Halves = npt.NDArray[np.float16]
+"""Stored vectors, shape (n, dim)."""
+Ids = npt.NDArray[np.int64]
+"""Ids of vectors, shape (n,)."""
 Pixels = npt.NDArray[np.uint8]
 """sRGB pixels 0..255, shape (height, width, 3), or (n, height, width, 3) for a batch."""
 

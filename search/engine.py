@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import LibraryError, QueryError
-from core.types import Hit, Modality, Query, Term, Vector
+from core.types import Hit, Ids, Modality, Query, Term, Vector
 from encoders.base import Encoder
 from search.compose import Target, compose
-from store.reader import Ids, Reader
+from store.reader import Reader
 from store.vectors import VectorIndex
 
 OVERFETCH = 4

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from core.errors import LibraryError
 from core.types import Progress, ProgressCallback
+from store.connection import connect
+from store.durable import flush, sync_folder
 from store.lock import write_lock
 from store.names import DATABASE, LOCK, MARK, REPAIR, check_version, explain
 from store.previews import Previews
-from store.reader import connect
-from store.salvage import flush, sync_folder
 
 _IS_OF = "This is a backup of the Glimpse library "
 STEP = 256

@@ -14,12 +14,13 @@ import numpy as np
 from core.diagnosis import Finding, State
 from core.errors import LibraryError
 from core.types import Progress
+from store.durable import flush
 from store.layout import layouts
 from store.names import DATABASE, DATABASE_ERRORS, NEWEST, VECTOR_DTYPE, check_size, check_version
 from store.pages import is_log
 from store.patient import Check, Found, Patient, Trouble
 from store.records import WHOLE
-from store.salvage import doubtful, drop_rows, flush, mend_facts, mend_references
+from store.salvage import doubtful, drop_rows, mend_facts, mend_references
 
 SHOWN = 100
 """Errors of SQLite's own check that are asked for."""

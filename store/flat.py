@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from core.types import Vector
+from core.types import Halves, Ids, Vector
 from store.native import Found, GpuIndex, Selector, faiss, on_gpu, search
-from store.reader import Halves, Ids
 
 _IDS_HEADER = 8
 """Bytes that FAISS writes before the ids, which end the file."""

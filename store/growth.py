@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.types import Progress, ProgressCallback, Space, StopRequested, Vectors
+from core.types import Halves, Ids, Progress, ProgressCallback, Space, StopRequested, Vectors
 from store.flat import FlatIndex
 from store.indexfile import FLAT, IVF, sweep, verify, write
 from store.ivf import CANDIDATES, PER_LIST, IvfIndex, lists_for
 from store.names import INDEX
-from store.reader import Halves, Ids, Reader, StoredSpace
+from store.reader import Reader, StoredSpace
 from store.recall import NOBODY, IdTable, Nearest, recall, without_own
 
 if TYPE_CHECKING:

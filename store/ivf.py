@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from core.types import Vector, Vectors
+from core.types import Halves, Ids, Vector, Vectors
 from store.native import Found, GpuIndex, Selector, faiss, on_gpu, search
-from store.reader import Halves, Ids
 
 PER_LIST = 50
 """Vectors that a centroid is trained on."""

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import GlimpseError
-from core.types import Vector
-from store.reader import Ids
+from core.types import Ids, Vector
 
 # A thread that waits for work must not spin: on a busy machine that takes the processor from those that have some.
 # putenv, since the library that reads it is loaded with FAISS, and only the face touches os.environ.

@@ -11,8 +11,8 @@ from typing import Self
 
 from core.diagnosis import Finding
 from core.types import Progress, ProgressCallback
+from store.connection import connect
 from store.names import DATABASE, fingerprint
-from store.reader import connect
 from store.salvage import Salvage, install, salvage
 
 SCRATCH = ".repair.tmp"

@@ -6,25 +6,21 @@ Plain sqlite3 and not SQLAlchemy: importing that takes as long as everything els
 
 import json
 import os
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
-import numpy.typing as npt
 
 from core.errors import LibraryError, NoLibraryError, OldLibraryError
-from core.types import Failure, Info, Metadata, Place, SpaceStatus, Status, Vector
+from core.types import Failure, Halves, Ids, Info, Metadata, Place, SpaceStatus, Status, Vector
+from store.connection import connect
 from store.indexfile import FLAT, IVF, IndexFile, find
 from store.names import (
-    CHECK_CELLS,
     DATABASE,
-    DATABASE_ERRORS,
     INDEX,
     NEWEST,
     REPAIR,
@@ -33,21 +29,13 @@ from store.names import (
     check_version,
     explain,
     fingerprint,
-    has_no_room,
     identity,
 )
 from store.previews import PREVIEW_SIZE, Previews
 from store.records import WHOLE
 
-Ids = npt.NDArray[np.int64]
-Halves = npt.NDArray[np.float16]
-"""Stored vectors, shape (n, dim)."""
 _MANY = 500
 _BLOCK = 8192
-_CACHE = 64 << 10
-"""KiB of pages that a reader keeps; with SQLite's own 2,000 it would read the upper ones of a tree each time.
-
-The file is not mapped, though that halves the time of a look-up: a process ends when the drive behind a map goes."""
 _WITHIN = (
     "SELECT v.id FROM files f JOIN segments s ON s.content_id = f.content_id "
     "JOIN vectors v ON v.segment_id = s.id AND v.space_id = ?"
@@ -126,7 +114,7 @@ class Reader:
 
     def newest_vector(self, space_id: int) -> int:
         """Return the highest id of a vector of the space, 0 if it has none."""
-        newest = "SELECT id FROM vectors INDEXED BY ix_vectors_space_id WHERE space_id = ? ORDER BY id DESC LIMIT 1"
+        newest = "SELECT id FROM vectors WHERE space_id = ? ORDER BY id DESC LIMIT 1"
         rows = self._rows(newest, space_id)
         return int(rows[0][0]) if rows else 0
 
@@ -137,7 +125,7 @@ class Reader:
     def vectors(self, space: StoredSpace, after: int = 0) -> Iterator[tuple[Ids, Halves]]:
         """Yield ids, ascending, and vectors of all rows whose id is above `after`, some thousands at a time."""
         # From the beginning, by the table itself; the newest by the index, lest another model's rows be walked over.
-        source = "vectors INDEXED BY ix_vectors_space_id" if after else "vectors NOT INDEXED"
+        source = "vectors" if after else "vectors NOT INDEXED"
         sql = f"SELECT id, vector FROM {source} WHERE space_id = ? AND id > ? ORDER BY id LIMIT ?"  # noqa: S608
         while rows := self._rows(sql, space.id, after, _BLOCK):
             after = rows[-1][0]
@@ -169,7 +157,7 @@ class Reader:
     def gone(self, space: StoredSpace) -> Ids:
         """Return the ids of the vectors of photos whose files are all gone, in no order."""
         rows = self._rows(
-            "SELECT v.id FROM files f INDEXED BY ix_files_gone JOIN segments s ON s.content_id = f.content_id "
+            "SELECT v.id FROM files f JOIN segments s ON s.content_id = f.content_id "
             "JOIN vectors v ON v.segment_id = s.id AND v.space_id = ? WHERE f.gone "
             "AND NOT EXISTS (SELECT 1 FROM files g WHERE g.content_id = f.content_id AND NOT g.gone)",
             space.id,
@@ -407,46 +395,6 @@ class Reader:
         for start in range(0, len(wanted), _MANY):
             part = wanted[start : start + _MANY]
             yield from self._rows(f"{sql} ({','.join('?' * len(part))})", *values, *part)
-
-
-def connect(folder: Path) -> tuple[sqlite3.Connection, bool]:
-    """Connect read-only; returns the connection, and whether it takes the file for one that nobody changes.
-
-    That is where even WAL's side files cannot be made: on a read-only disk, or a full one.
-    """
-    database = folder / DATABASE
-    uri = f"file:{quote(os.fsencode(database.absolute()))}?mode=ro"
-    try:
-        return _opened(uri), False
-    except DATABASE_ERRORS as error:
-        writable = os.access(folder, os.W_OK)
-        if writable and database.with_name(f"{DATABASE}-journal").exists():
-            _opened(uri.replace("?mode=ro", "?mode=rw")).close()  # killed as it was made: rolls that back
-            return _opened(uri), False
-        if writable and not (has_no_room(folder) and "I/O" in str(error)):
-            raise
-        log = database.with_name(f"{DATABASE}-wal")
-        if log.exists() and log.stat().st_size:
-            if writable:
-                raise
-            raise LibraryError(
-                f"{folder} cannot be written to and was not closed cleanly; "
-                f"run any glimpse command once where it can be written to"
-            ) from None
-        return _opened(f"{uri}&immutable=1"), True
-
-
-def _opened(uri: str) -> sqlite3.Connection:
-    """Connect, and look whether there is something to read."""
-    db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, timeout=30)
-    try:
-        db.execute(f"PRAGMA {CHECK_CELLS}")
-        db.execute(f"PRAGMA cache_size = -{_CACHE}")
-        db.execute("SELECT count(*) FROM sqlite_master")
-    except DATABASE_ERRORS:
-        db.close()
-        raise
-    return db
 
 
 def _below(folder: bytes, root: bytes) -> bytes | None:

@@ -3,9 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from core.types import Vectors
+from core.types import Halves, Ids, Vectors
 from store.native import faiss
-from store.reader import Halves, Ids
 
 AT = 10
 NOBODY = -1

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from store.durable import flush, sync_folder
 from store.layout import Layout, layouts
 from store.names import DATABASE, DATABASE_ERRORS, NEWEST
 from store.pages import LEAF, Pages, Value
@@ -280,19 +281,3 @@ def _have_tags_read(db: sqlite3.Connection) -> None:
 def _has_metadata(db: sqlite3.Connection) -> bool:
     """Say whether a schema is one that keeps metadata."""
     return any(row[1] == "metadata" for row in db.execute("PRAGMA table_info(contents)"))
-
-
-def flush(path: Path) -> None:
-    """Have a file survive a power cut."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a power cut, where the system can do that."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from core.types import Vector
+from core.types import Halves, Ids, Vector
 from store.flat import FlatIndex
 from store.indexfile import FLAT, IVF, IndexFile, sweep, write
 from store.ivf import CANDIDATES, IvfIndex
 from store.names import INDEX
 from store.native import GPU_K, NOTHING, Found, GpuIndex, Selector, tune
-from store.reader import Halves, Ids, Reader, StoredSpace
+from store.reader import Reader, StoredSpace
 
 TAIL = 2048
 """Rows scanned beside the files before somebody looks for newer ones, or makes the first."""

@@ -20,14 +20,14 @@ import store.ivf
 import store.native
 import store.vectors
 from core.errors import GlimpseError
-from core.types import FileStat, Space, StopRequested, Vector, Vectors
+from core.types import FileStat, Halves, Ids, Space, StopRequested, Vector, Vectors
 from encoders.base import unit
 from store.flat import FlatIndex
 from store.growth import Growth
 from store.ivf import IvfIndex
 from store.names import DATABASE
 from store.native import Selector
-from store.reader import Halves, Ids, Reader
+from store.reader import Reader
 from store.records import WHOLE, Taken
 from store.vectors import VectorIndex
 from store.writer import Writer
