@@ -157,8 +157,9 @@ class Reader:
     def gone(self, space: StoredSpace) -> Ids:
         """Return the ids of the vectors of photos whose files are all gone, in no order."""
         rows = self._rows(
-            "SELECT v.id FROM files f JOIN segments s ON s.content_id = f.content_id "
-            "JOIN vectors v ON v.segment_id = s.id AND v.space_id = ? WHERE f.gone "
+            # CROSS: from the few files that are gone, and not from all the vectors.
+            "SELECT v.id FROM files f CROSS JOIN segments s ON s.content_id = f.content_id "
+            "CROSS JOIN vectors v ON v.segment_id = s.id AND v.space_id = ? WHERE f.gone "
             "AND NOT EXISTS (SELECT 1 FROM files g WHERE g.content_id = f.content_id AND NOT g.gone)",
             space.id,
         )

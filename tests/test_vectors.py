@@ -590,6 +590,20 @@ def test_another_model_that_was_filled_last_costs_a_search_nothing(folder: Path)
         assert len(steps) < 20
 
 
+def test_what_is_gone_is_found_without_a_look_at_what_is_there(folder: Path) -> None:
+    fill(folder, rows(36, 3000))
+    with Writer(folder) as library:
+        known = library.known_files(set())
+        library.mark_gone([known[1, b"7"].id])
+    with Reader(folder) as reader:
+        space = reader.space()
+        assert space is not None
+        steps: list[int] = []
+        reader._db.set_progress_handler(lambda: steps.append(1), 10)
+        assert reader.gone(space).tolist() == [8]
+        assert len(steps) < 20
+
+
 @pytest.mark.parametrize("k", [10, 40, 100, 160, 400])
 def test_more_neighbours_are_looked_for_in_more_lists(folder: Path, k: int) -> None:
     vectors = rows(33, 2000)
