@@ -29,6 +29,7 @@ from search.compose import Target
 from search.engine import Engine
 from store.growth import Growth
 from store.ivf import CANDIDATES
+from store.overview import status
 from store.reader import Reader
 from store.recall import AT, NOBODY, Nearest, recall
 from store.vectors import VectorIndex
@@ -99,7 +100,7 @@ def in_one_process(folder: Path, kind: Generator) -> None:
         space = reader.space()
         assert space is not None
         index = VectorIndex(reader, space)
-        (told,) = reader.status().spaces
+        (told,) = status(reader).spaces
         print(f"index: {told.index}")
         print(f"{'':34}{'recall@10':>10}{'p50 ms':>9}{'p95 ms':>9}")
         for name, queries in (("image-like", images), ("text-like", texts)):

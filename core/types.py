@@ -21,6 +21,11 @@ Ids = npt.NDArray[np.int64]
 """Ids of vectors, shape (n,)."""
 Pixels = npt.NDArray[np.uint8]
 """sRGB pixels 0..255, shape (height, width, 3), or (n, height, width, 3) for a batch."""
+Samples = npt.NDArray[np.float32]
+"""Mono sound, -1..1, shape (n,)."""
+
+WINDOW_SECONDS, HOP_SECONDS = 10.0, 5.0
+"""Sound is embedded in windows of this length, one beginning every so many seconds."""
 
 
 class Modality(StrEnum):
@@ -28,6 +33,40 @@ class Modality(StrEnum):
 
     IMAGE = "image"
     TEXT = "text"
+    SOUND = "sound"
+    VIDEO = "video"
+
+
+class Kind(StrEnum):
+    """What a file is to a person: what has only sound is audio, whatever its container."""
+
+    PHOTO = "photo"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a recording, in seconds from its beginning; a frame of a film begins where it ends."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Up to WINDOW_SECONDS of sound, and where they lie."""
+
+    span: Span
+    samples: Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A picture of a film: the moment that it stands for, and pixels of shape (size, size, 3)."""
+
+    span: Span
+    pixels: Pixels
 
 
 @dataclass(frozen=True)
@@ -103,15 +142,15 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What is written about a photo, in it or beside it; None where nobody says.
+    """What is written about a photo, a recording or a film, in it or beside it; None where nobody says.
 
     taken: local wall time, ISO 8601 without offset; offset: minutes east of UTC, None where unknown, never guessed;
-    taken_from: where the time was found, best first: "sidecar", "exif", "xmp", "iptc", "gps", "takeout", "name",
-    "modified".
+    taken_from: where the time was found, best first: "sidecar", "exif", "xmp", "iptc", "gps", "container",
+    "takeout", "name", "modified".
     latitude, longitude: degrees; altitude: metres above the sea.
     exposure: seconds; aperture: the f-number; iso: ISO speed; focal_length: millimetres.
     rating: -1 (rejected), 0 to 5 stars. keywords: hierarchies with "/", as in "Places/Vienna".
-    motion: a short video lies in the file itself, behind the photo.
+    motion: a short video lies in the file itself, behind the photo. duration: seconds; artist: who plays, or speaks.
     """
 
     taken: str | None = None
@@ -132,6 +171,8 @@ class Metadata:
     description: str | None = None
     keywords: tuple[str, ...] = ()
     motion: bool = False
+    duration: float | None = None
+    artist: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +214,7 @@ class ImageInput:
 
 @dataclass(frozen=True)
 class Term:
-    """One part of a query: a text, or a picture file, with its weight (negative to subtract)."""
+    """One part of a query: a text, or a file of pixels or sound, with its weight (negative to subtract)."""
 
     modality: Modality
     value: str
@@ -189,18 +230,22 @@ class Query:
 
 @dataclass(frozen=True)
 class Hit:
-    """A photo that was found.
+    """A photo, a recording or a film that was found.
 
-    id: stable number of the content; score: cosine similarity, -1..1; kind: "photo";
-    also: further paths where the same bytes lie; companions: what belongs to it, a RAW or a Live Photo's movie.
+    id: stable number of the content; score: cosine similarity, -1..1, of the best part, 0 where `by_name`: the words
+    stand in its name, title or keywords; also: further paths where the same bytes lie; companions: what belongs to
+    it, a RAW or a Live Photo's movie; start, end: the part of a recording that was found, in seconds, else None.
     """
 
     path: Path
     score: float
-    kind: str
+    kind: Kind
     id: int
     also: tuple[Path, ...] = ()
     companions: tuple[Path, ...] = ()
+    start: float | None = None
+    end: float | None = None
+    by_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,11 +267,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: `done` of `total` photos; total is 0 while folders are still being read."""
+    """How far a run has come: `done` of `total` files, or steps; total is 0 where nobody knows.
+
+    detail: what may change with every step, such as a loss.
+    """
 
     stage: str
     done: int = 0
     total: int = 0
+    detail: str = ""
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -275,9 +324,9 @@ class IndexReport:
 class Info:
     """What a library knows about one of its files.
 
-    id: of its content, None where it could not be read; size: upright (width, height); models: those that have a
-    vector of it; companions: files that belong to it; belongs_to: the photo that it belongs to; failure: why it
-    could not be read.
+    id: of its content, None where it could not be read, and so is its kind; size: upright (width, height), None for
+    audio; models: those that have a vector of it; companions: files that belong to it; belongs_to: the photo that it
+    belongs to; failure: why it could not be read.
     """
 
     path: Path
@@ -290,14 +339,16 @@ class Info:
     belongs_to: Path | None
     failure: str | None
     damaged: bool
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True)
 class SpaceStatus:
     """What a library has of one model.
 
-    vectors: embeddings; missing: photos without one; from_previews: embeddings made from stored previews;
-    precision: of the model's arithmetic for photos; self_test: what was measured before it was chosen, or None.
+    modality: "sound" of one that hears; vectors: embeddings; missing: photos (or recordings) without one;
+    from_previews: embeddings made from stored previews; precision: of the model's arithmetic for photos; self_test:
+    what was measured before it was chosen, or None.
     index: how nearest photos are found: `tier` ("none": the few there are, or those behind the file, are compared
     one by one), `covers` so many vectors, and of an inverted file `lists`, `nprobe`, `recall` (at ten, of photos and
     of texts as queries); `refused`: the same of one that found too little and is not used.
@@ -312,15 +363,17 @@ class SpaceStatus:
     precision: str
     self_test: list[dict[str, Any]] | None
     index: dict[str, Any]
+    modality: Modality = Modality.IMAGE
 
 
 @dataclass(frozen=True)
 class Status:
     """What is in a library.
 
-    files: photos that can be found now; companions: RAWs and movies that belong to one of them; gone: files missing
-    at the last run; contents: distinct bytes; failures: files that cannot be read; damaged: photos cut short;
-    bytes: the whole library; preview_bytes: stored previews, of which there are `previews`; last_run: its summary.
+    files: those that can be found now; companions: RAWs and movies that belong to one of them; gone: files missing at
+    the last run; contents: distinct bytes, of which there are `kinds` of each kind; failures: files that cannot be
+    read; damaged: those cut short; bytes: the whole library; preview_bytes: stored previews, of which there are
+    `previews`; last_run: its summary.
     """
 
     library: Path
@@ -329,6 +382,7 @@ class Status:
     companions: int
     gone: int
     contents: int
+    kinds: dict[str, int]
     failures: int
     damaged: int
     bytes: int

@@ -9,38 +9,62 @@ import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import fields
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Insert, Table, Update, bindparam, delete, insert, select, update
 from sqlalchemy.engine import Connection
 
 from core.errors import LibraryError
-from core.types import FileStat, Metadata, Place, Vector
+from core.types import FileStat, Kind, Metadata, Place, Vector
 from store.names import VECTOR_DTYPE
-from store.records import Taken
+from store.records import FRAME, WINDOW, Taken
 from store.schema import contents, file_tags, files, metadata_of, segments, tags, vectors
 
-PHOTO = "photo"
 FROM_FILE = "file"
 """Where a tag comes from: keywords in the photo or beside it."""
 _MANY = 500
 """Rows asked for in one IN (...)."""
 _COLUMNS = tuple(field.name for field in fields(Metadata) if field.name != "keywords")
+_LATER = ("duration", "artist")
+"""Those of them that stand behind the place in the table."""
 _PLACE = tuple(field.name for field in fields(Place))
 _NOWHERE = (None,) * len(_PLACE)
 # dataclasses.asdict copies every value deeply, which took longer than all of SQLite.
 _columns_of = attrgetter(*_COLUMNS)
+_later_of = attrgetter(*_LATER)
 _place_of = attrgetter(*_PLACE)
 _json = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def write_batch(db: Connection, space_id: int, batch: Sequence[Taken]) -> None:
-    """Write what was found out about files; a content without a `size` must be there already."""
+class _Part(NamedTuple):
+    """What a segment is: a part of a content, at a time in seconds if it is one of a recording."""
+
+    content_id: int
+    kind: str
+    start: float | None = None
+
+
+class _New(NamedTuple):
+    """A vector to add."""
+
+    space_id: int
+    vector: Vector
+    end: float | None = None
+    from_preview: bool = False
+
+
+def write_batch(db: Connection, space_id: int, batch: Sequence[Taken], sound_id: int | None = None) -> None:
+    """Write what was found out about files; a content without a `size` must be there already.
+
+    space_id: the space of pictures; sound_id: that of sound, where there is one.
+    """
     read = {taken.digest: taken for taken in batch if taken.digest is not None}
     known = _known_contents(db, list(read))
     _write_embedded(db, {key: read[digest] for digest, key in known.items()})
     content_ids = known | _add_contents(db, {digest: taken for digest, taken in read.items() if digest not in known})
-    _add_vectors(db, space_id, content_ids, set(known.values()), batch)
+    _add_vectors(db, _new_vectors(space_id, sound_id, content_ids, batch), set(known.values()))
+    heard = [(True, known[t.digest]) for t in batch if t.digest in known and t.recorded and t.recorded.heard]
+    _write(db, _by_key(contents), ("heard", "key"), heard)
     file_ids = _write_files(db, content_ids, batch)
     _write_metadata(db, file_ids, batch)
 
@@ -69,37 +93,54 @@ def _add_contents(db: Connection, new: Mapping[bytes, Taken]) -> dict[bytes, int
         if taken.size is None:
             raise LibraryError(f"a content that is not there was to be used again: {digest.hex()}")
         said = None if taken.embedded is None else _said(taken.embedded)
-        rows.append((ids[digest], digest, PHOTO, taken.stat.size, *taken.size, taken.damaged, said))
-    columns = ("id", "digest", "kind", "size", "width", "height", "damaged", "metadata")
+        kind = taken.recorded.kind if taken.recorded else Kind.PHOTO
+        heard = taken.recorded is not None and taken.recorded.heard
+        rows.append((ids[digest], digest, kind.value, taken.stat.size, *taken.size, taken.damaged, said, heard))
+    columns = ("id", "digest", "kind", "size", "width", "height", "damaged", "metadata", "heard")
     _write(db, insert(contents), columns, rows)
     return ids
 
 
-def _add_vectors(
-    db: Connection, space_id: int, content_ids: Mapping[bytes, int], known: Set[int], batch: Sequence[Taken]
-) -> None:
-    """Add the vectors that the space does not have yet, each behind a segment of its content."""
-    given: dict[tuple[int, str], tuple[Vector, bool]] = {
-        (content_ids[taken.digest], kind): (vector, taken.from_preview)
-        for taken in batch
-        if taken.digest is not None
-        for kind, vector in taken.vectors.items()
-    }
-    ids: dict[tuple[int, str], int] = {}
-    there: set[int] = set()
-    for part in parts(sorted({content_id for content_id, _ in given} & known)):
-        query = select(segments.c.content_id, segments.c.kind, segments.c.id).where(segments.c.content_id.in_(part))
-        ids.update({(content_id, kind): key for content_id, kind, key in db.execute(query)})
+def _new_vectors(
+    space_id: int, sound_id: int | None, content_ids: Mapping[bytes, int], batch: Sequence[Taken]
+) -> dict[_Part, _New]:
+    """Return the vectors of a batch by the segments that they are of."""
+    new: dict[_Part, _New] = {}
+    for taken in batch:
+        if taken.digest is None:
+            continue
+        key = content_ids[taken.digest]
+        for kind, vector in taken.vectors.items():
+            new[_Part(key, kind)] = _New(space_id, vector, from_preview=taken.from_preview)
+        if taken.recorded is not None:
+            for span, vector in taken.recorded.frames:
+                new[_Part(key, FRAME, span.start)] = _New(space_id, vector, span.end)
+            for span, vector in taken.recorded.windows:
+                if sound_id is None:
+                    raise ValueError("a window of sound has no space to be in")
+                new[_Part(key, WINDOW, span.start)] = _New(sound_id, vector, span.end)
+    return new
+
+
+def _add_vectors(db: Connection, given: Mapping[_Part, _New], known: Set[int]) -> None:
+    """Add the vectors that their spaces do not have yet, each behind a segment of its content."""
+    ids: dict[_Part, int] = {}
+    there: set[tuple[int, int]] = set()
+    for part in parts(sorted({place.content_id for place in given} & known)):
+        known_parts = select(segments.c.content_id, segments.c.kind, segments.c.start, segments.c.id)
+        for content_id, kind, start, key in db.execute(known_parts.where(segments.c.content_id.in_(part))):
+            ids[_Part(content_id, kind, start)] = key
     for part in parts(list(ids.values())):
-        query = select(vectors.c.segment_id).where(vectors.c.segment_id.in_(part), vectors.c.space_id == space_id)
-        there.update(db.execute(query).scalars())
+        known_vectors = select(vectors.c.space_id, vectors.c.segment_id).where(vectors.c.segment_id.in_(part))
+        there.update((space_id, segment_id) for space_id, segment_id in db.execute(known_vectors))
     new = dict(zip((place for place in given if place not in ids), _new_ids(db, segments), strict=False))
-    _write(db, insert(segments), ("id", "content_id", "kind"), [(key, *place) for place, key in new.items()])
+    columns = ("id", "content_id", "kind", "start", "end")
+    _write(db, insert(segments), columns, [(key, *place, given[place].end) for place, key in new.items()])
     ids |= new
     rows = [
-        (space_id, ids[place], vector.astype(VECTOR_DTYPE).tobytes(), from_preview)
-        for place, (vector, from_preview) in given.items()
-        if ids[place] not in there
+        (one.space_id, ids[place], one.vector.astype(VECTOR_DTYPE).tobytes(), one.from_preview)
+        for place, one in given.items()
+        if (one.space_id, ids[place]) not in there
     ]
     _write(db, insert(vectors), ("space_id", "segment_id", "vector", "from_preview"), rows)
 
@@ -150,10 +191,15 @@ def _write_metadata(db: Connection, file_ids: Sequence[int], batch: Sequence[Tak
         db.execute(delete(metadata_of).where(metadata_of.c.file_id.in_(part)))
         db.execute(delete(file_tags).where(file_tags.c.file_id.in_(part), file_tags.c.source == FROM_FILE))
     rows = [
-        (key, *_columns_of(what.metadata), *(_place_of(what.place) if what.place else _NOWHERE))
+        (
+            key,
+            *_columns_of(what.metadata)[: -len(_LATER)],
+            *(_place_of(what.place) if what.place else _NOWHERE),
+            *_later_of(what.metadata),
+        )
         for key, what in about.items()
     ]
-    _write(db, insert(metadata_of), ("file_id", *_COLUMNS, *_PLACE), rows)
+    _write(db, insert(metadata_of), ("file_id", *_COLUMNS[: -len(_LATER)], *_PLACE, *_LATER), rows)
     beside = [(what.beside, key) for key, what in about.items() if what.beside or key in known]  # a new row has none
     _write(db, _by_key(files), ("beside", "key"), beside)
     tag_ids = _tag_ids(db, {word for what in about.values() for word in what.metadata.keywords})

@@ -16,11 +16,19 @@ from core.errors import LibraryError
 from core.types import Progress
 from store.durable import flush
 from store.layout import layouts
-from store.names import DATABASE, DATABASE_ERRORS, NEWEST, VECTOR_DTYPE, check_size, check_version
+from store.names import (
+    DATABASE,
+    DATABASE_ERRORS,
+    NEWEST,
+    VECTOR_DTYPE,
+    check_size,
+    check_version,
+    tower_revision,
+)
 from store.pages import is_log
 from store.patient import Check, Found, Patient, Trouble
-from store.records import WHOLE
-from store.salvage import doubtful, drop_rows, mend_facts, mend_references
+from store.records import FRAME, WHOLE
+from store.salvage import doubtful, drop_rows, mend_facts, mend_recordings, mend_references
 
 SHOWN = 100
 """Errors of SQLite's own check that are asked for."""
@@ -143,6 +151,22 @@ def damaged_vectors(rows: list[tuple[int, bytes]], dim: int) -> list[int]:
     return bad + [good[at][0] for at in np.flatnonzero(wrong)]
 
 
+def check_towers(patient: Patient) -> Found:
+    """See whether what learned to hear is what was learned: its revision is a hash of it."""
+    if not patient.sound or not _count(patient, "sqlite_master WHERE name = 'towers'"):
+        return
+    rows = patient.db.execute("SELECT id, revision, weights FROM towers").fetchall()
+    bad = [key for key, revision, weights in rows if tower_revision(weights) != revision]
+    if bad:
+        yield Trouble(
+            "what learned to hear is damaged",
+            "forgets it; then teach it again: glimpse learn-sound",
+            lambda: _forget_towers(patient, bad),
+        )
+    elif rows:
+        yield _fine("hearing", "what was learned is whole")
+
+
 def check_photos(patient: Patient) -> Found:
     """See whether every photo has its vectors, and every content its file."""
     if not patient.sound:
@@ -151,8 +175,10 @@ def check_photos(patient: Patient) -> Found:
     lacking = _count(
         patient,
         "contents c WHERE EXISTS (SELECT 1 FROM files f WHERE f.content_id = c.id AND NOT f.gone) AND NOT EXISTS "
-        "(SELECT 1 FROM segments s JOIN vectors v ON v.segment_id = s.id WHERE s.content_id = c.id AND s.kind = ?)",
+        "(SELECT 1 FROM segments s JOIN vectors v ON v.segment_id = s.id WHERE s.content_id = c.id "
+        "AND s.kind IN (?, ?)) AND c.kind != 'audio'",  # which may be silent, or nobody hears
         WHOLE,
+        FRAME,
     )
     alone = _count(patient, "contents c WHERE NOT EXISTS (SELECT 1 FROM files f WHERE f.content_id = c.id)")
     if lacking:
@@ -164,7 +190,7 @@ def check_photos(patient: Patient) -> Found:
             "glimpse index finds those that are there again; after that, glimpse prune forgets the others",
         )
     if not lacking and not alone:
-        yield _fine("photos", f"{contents:,}, all with a file and a vector")
+        yield _fine("photos", f"{contents:,} with sounds and films, all with a file; all but sounds with a vector")
 
 
 def check_folders(patient: Patient) -> Found:
@@ -192,6 +218,7 @@ DATABASE_CHECKS: tuple[tuple[str, Check], ...] = (
     ("references", check_references),
     ("values", check_values),
     ("vectors", check_vectors),
+    ("hearing", check_towers),
     ("photos", check_photos),
     ("folders", check_folders),
 )
@@ -213,6 +240,8 @@ def _reindex(patient: Patient) -> str:
         db.execute("REINDEX")
         drop_rows(db, wrong)
         mend_references(db)
+        if wrong:
+            mend_recordings(db)
         mend_facts(db)
         if errors := _errors(db):
             raise sqlite3.DatabaseError(errors[0])
@@ -244,6 +273,12 @@ def _forget(patient: Patient, ids: list[int]) -> str:
         db.executemany("DELETE FROM vectors WHERE id = ?", [(key,) for key in ids])
         mend_facts(db)
     return f"{len(ids):,} forgotten; encode their photos again with: glimpse index"
+
+
+def _forget_towers(patient: Patient, ids: list[int]) -> str:
+    with patient.writing() as db:
+        db.executemany("DELETE FROM towers WHERE id = ?", [(key,) for key in ids])
+    return "forgotten; teach it again with: glimpse learn-sound"
 
 
 def _mend_facts(patient: Patient) -> str:

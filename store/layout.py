@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from core.types import Metadata, Walk
+from core.types import Kind, Metadata, Modality, Walk
 
 DIGEST_BYTES = 16
 HASH_DIGITS = 8
@@ -63,6 +63,7 @@ def _is_path(path: bytes) -> bool:
 
 
 RULES: dict[tuple[str, str], Callable[[Any], bool]] = {
+    ("contents", "kind"): lambda kind: kind in set(Kind),
     ("contents", "digest"): lambda digest: len(digest) == DIGEST_BYTES,
     ("contents", "metadata"): lambda text: _is_object(text, may=_names(Metadata)),
     ("files", "path"): lambda path: path != b"" and not os.path.isabs(path) and b"\0" not in path,
@@ -74,6 +75,8 @@ RULES: dict[tuple[str, str], Callable[[Any], bool]] = {
     ("sources", "path"): _is_path,
     ("sources", "walk"): lambda text: _is_object(text, may=_names(Walk)),
     ("spaces", "dim"): lambda dim: dim > 0,
+    ("spaces", "modality"): lambda modality: modality in (Modality.IMAGE, Modality.SOUND),
+    ("towers", "report"): _is_object,
     ("spaces", "self_test"): _are_tests,
     ("tombstones", "fingerprint"): _is_hash,
 }

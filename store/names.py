@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -30,8 +31,21 @@ DAMAGE = (
     "constraint failed",
 )
 """What SQLite says of a file that is not what was written."""
-NEWEST = "0003"
+NEWEST = "0004"
 """The newest schema: the last revision in migrations/versions."""
+SOUND = "sound:"
+"""How the names of spaces of sound begin; what follows is the model that hears, or that learned to."""
+HEARD = """
+SELECT c.digest FROM contents c, (SELECT ? AS space, ? AS window) k
+WHERE c.kind != 'photo' AND (k.space IS NULL OR (c.heard AND (
+  NOT EXISTS (SELECT 1 FROM segments s WHERE s.content_id = c.id AND s.kind = k.window)
+  OR EXISTS (SELECT 1 FROM segments s CROSS JOIN vectors v ON v.segment_id = s.id AND v.space_id = k.space
+             WHERE s.content_id = c.id AND s.kind = k.window))))
+"""
+"""Recordings that have all their vectors in a space of sound, or are silent.
+
+CROSS: from the few segments of one, and not from all the vectors of the space.
+"""
 SIDE_FILE = 1 << 16
 """Bytes that SQLite wants beside a database that is to be read, and some more."""
 VECTOR_DTYPE = "<f2"
@@ -66,6 +80,11 @@ def explain(folder: Path) -> Iterator[None]:
         if not isinstance(cause, sqlite3.Error):
             raise
         raise _error(folder, str(cause)) from error
+
+
+def tower_revision(weights: bytes) -> str:
+    """Return the revision of what learned to hear: a hash of its weights."""
+    return hashlib.sha256(weights).hexdigest()[:8]
 
 
 def identity(folder: Path, written: bool = False) -> tuple[int, ...] | None:

@@ -4,11 +4,10 @@ Plain sqlite3 and not SQLAlchemy: importing that takes as long as everything els
 (docs/design.md, "Reading"). Readers need no lock and never wait for the writer (WAL).
 """
 
-import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,15 @@ from typing import Any
 import numpy as np
 
 from core.errors import LibraryError, NoLibraryError, OldLibraryError
-from core.types import Failure, Halves, Ids, Info, Metadata, Place, SpaceStatus, Status, Vector
+from core.types import (
+    Halves,
+    Ids,
+    Kind,
+    Span,
+    Vector,
+)
 from store.connection import connect
-from store.indexfile import FLAT, IVF, IndexFile, find
+from store.indexfile import IndexFile, find
 from store.names import (
     DATABASE,
     INDEX,
@@ -31,7 +36,7 @@ from store.names import (
     fingerprint,
     identity,
 )
-from store.previews import PREVIEW_SIZE, Previews
+from store.previews import PREVIEW_SIZE
 from store.records import WHOLE
 
 _MANY = 500
@@ -54,12 +59,16 @@ class StoredSpace:
 
 @dataclass(frozen=True)
 class Asset:
-    """What a vector belongs to: a content, the paths where it lies now (never empty), and what belongs to those."""
+    """What a vector belongs to: a content, the paths where it lies now (never empty), and what belongs to those.
+
+    span: the part of a recording that the vector is of, None for photos.
+    """
 
     content_id: int
-    kind: str
+    kind: Kind
     paths: tuple[Path, ...]
     companions: tuple[Path, ...]
+    span: Span | None = None
 
 
 class Reader:
@@ -78,7 +87,7 @@ class Reader:
             self._db, self._frozen = connect(folder)
         self._identity = identity(folder, self._frozen)
         try:
-            version = self._rows("SELECT version_num FROM alembic_version")
+            version = self.rows("SELECT version_num FROM alembic_version")
             check_version(str(version[0][0]) if version else None, folder)
             if version and version[0][0] < NEWEST:
                 raise OldLibraryError(f"{folder} was made by an earlier glimpse; bring it up to date: glimpse index")
@@ -104,10 +113,10 @@ class Reader:
         """Return the newest space of a model (in that revision), the current one for None; None if there is none."""
         columns = "SELECT s.id, s.name, s.revision, s.dim FROM spaces s"
         if name is None:
-            rows = self._rows(f"{columns} JOIN library l ON l.current_space_id = s.id")
+            rows = self.rows(f"{columns} JOIN library l ON l.current_space_id = s.id")
         else:
             asked = f"{columns} WHERE s.name = ? AND s.revision = coalesce(?, s.revision) ORDER BY s.id DESC LIMIT 1"
-            rows = self._rows(asked, name, revision)
+            rows = self.rows(asked, name, revision)
         if rows and not (isinstance(rows[0][3], int) and rows[0][3] > 0):
             raise LibraryError(f"{self.folder / DATABASE} is damaged: a model is not what was stored; {REPAIR}")
         return StoredSpace(*rows[0]) if rows else None
@@ -115,48 +124,48 @@ class Reader:
     def newest_vector(self, space_id: int) -> int:
         """Return the highest id of a vector of the space, 0 if it has none."""
         newest = "SELECT id FROM vectors WHERE space_id = ? ORDER BY id DESC LIMIT 1"
-        rows = self._rows(newest, space_id)
+        rows = self.rows(newest, space_id)
         return int(rows[0][0]) if rows else 0
 
     def count(self, space: StoredSpace, after: int = 0) -> int:
         """Return how many vectors of the space have an id above `after`."""
-        return self._count("vectors WHERE space_id = ? AND id > ?", space.id, after)
+        return self.tally("vectors WHERE space_id = ? AND id > ?", space.id, after)
 
     def vectors(self, space: StoredSpace, after: int = 0) -> Iterator[tuple[Ids, Halves]]:
         """Yield ids, ascending, and vectors of all rows whose id is above `after`, some thousands at a time."""
         # From the beginning, by the table itself; the newest by the index, lest another model's rows be walked over.
         source = "vectors" if after else "vectors NOT INDEXED"
         sql = f"SELECT id, vector FROM {source} WHERE space_id = ? AND id > ? ORDER BY id LIMIT ?"  # noqa: S608
-        while rows := self._rows(sql, space.id, after, _BLOCK):
+        while rows := self.rows(sql, space.id, after, _BLOCK):
             after = rows[-1][0]
-            yield _matrix(rows, space.dim)
+            yield matrix(rows, space.dim)
 
     def vectors_by_id(self, space: StoredSpace, ids: Iterable[int]) -> tuple[Ids, Halves]:
         """Return ids, ascending, and vectors of those of `ids` that are still there."""
         # + keeps SQLite from the index on space_id, by which it would look at every row of the space for each search.
-        rows = self._where_in("SELECT id, vector FROM vectors WHERE +space_id = ? AND id IN", ids, space.id)
-        return _matrix(sorted(rows), space.dim)
+        rows = self.where_in("SELECT id, vector FROM vectors WHERE +space_id = ? AND id IN", ids, space.id)
+        return matrix(sorted(rows), space.dim)
 
     def fingerprint(self, space: StoredSpace, vector_id: int) -> str | None:
         """Return a hash of a vector, also of one that was deleted since; None if the space never had it."""
-        rows = self._rows("SELECT vector FROM vectors WHERE id = ? AND space_id = ?", vector_id, space.id)
+        rows = self.rows("SELECT vector FROM vectors WHERE id = ? AND space_id = ?", vector_id, space.id)
         if rows:
             return fingerprint(rows[0][0])
-        rows = self._rows(
+        rows = self.rows(
             "SELECT fingerprint FROM tombstones WHERE space_id = ? AND vector_id = ?", space.id, vector_id
         )
         return str(rows[0][0]) if rows else None
 
     def tombstones(self, space: StoredSpace, after: int = 0) -> tuple[int, Ids]:
         """Return the ids of vectors that were deleted, and the number of the last such note, from `after` on."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT id, vector_id FROM tombstones WHERE space_id = ? AND id > ? ORDER BY id", space.id, after
         )
         return (rows[-1][0] if rows else after), np.array([row[1] for row in rows], np.int64)
 
     def gone(self, space: StoredSpace) -> Ids:
         """Return the ids of the vectors of photos whose files are all gone, in no order."""
-        rows = self._rows(
+        rows = self.rows(
             # CROSS: from the few files that are gone, and not from all the vectors.
             "SELECT v.id FROM files f CROSS JOIN segments s ON s.content_id = f.content_id "
             "CROSS JOIN vectors v ON v.segment_id = s.id AND v.space_id = ? WHERE f.gone "
@@ -167,11 +176,11 @@ class Reader:
 
     def version(self) -> int:
         """Return a number that changes whenever somebody else commits something."""
-        return int(self._rows("PRAGMA data_version")[0][0])
+        return int(self.rows("PRAGMA data_version")[0][0])
 
     def deaths(self) -> int:
         """Return how many vectors were ever deleted, whether or not somebody still knows which."""
-        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'tombstones'")
+        rows = self.rows("SELECT seq FROM sqlite_sequence WHERE name = 'tombstones'")
         return int(rows[0][0]) if rows else 0
 
     def index_file(self, space: StoredSpace, tier: str) -> IndexFile | None:
@@ -182,64 +191,78 @@ class Reader:
     def within(self, space: StoredSpace, folder: Path) -> Ids | None:
         """Return the ids, ascending, of the vectors of all photos in a folder or below it; None where that is all."""
         found: list[Any] = []
-        roots = {key: _below(os.fsencode(folder), root) for key, root in self._rows("SELECT id, path FROM roots")}
+        roots = {key: _below(os.fsencode(folder), root) for key, root in self.rows("SELECT id, path FROM roots")}
         if roots and set(roots.values()) == {b""}:
             return None
         for root_id, below in roots.items():
             if below == b"":
-                found += self._rows(f"{_WITHIN} WHERE f.root_id = ? AND NOT f.gone", space.id, root_id)
+                found += self.rows(f"{_WITHIN} WHERE f.root_id = ? AND NOT f.gone", space.id, root_id)
             elif below is not None:
                 behind = below[:-1] + b"0"  # the byte after "/"
                 below_root = f"{_WITHIN} WHERE f.root_id = ? AND f.path > ? AND f.path < ? AND NOT f.gone"
-                found += self._rows(below_root, space.id, root_id, below, behind)
+                found += self.rows(below_root, space.id, root_id, below, behind)
         return np.unique(np.fromiter((row[0] for row in found), np.int64, len(found)))
+
+    def knows(self, folder: Path) -> bool:
+        """Say whether anything is known in a folder, or below it."""
+        for root_id, root in self.rows("SELECT id, path FROM roots"):
+            below = _below(os.fsencode(folder), root)
+            there = "SELECT 1 FROM files f WHERE f.root_id = ? AND f.content_id IS NOT NULL AND NOT f.gone"
+            if below == b"" and self.rows(f"{there} LIMIT 1", root_id):
+                return True
+            inside = f"{there} AND f.path > ? AND f.path < ? LIMIT 1"
+            if below and self.rows(inside, root_id, below, below[:-1] + b"0"):
+                return True
+        return False
 
     def tier(self) -> str | None:
         """Return the tier of the index that somebody chose, None where that is left to the size."""
-        rows = self._rows("SELECT tier FROM library")
+        rows = self.rows("SELECT tier FROM library")
         return rows[0][0] if rows else None
 
     def assets(self, vector_ids: Iterable[int]) -> dict[int, Asset]:
         """Return what each vector belongs to; those whose files are all gone are left out."""
-        rows = self._where_in(
-            "SELECT v.id, c.id, c.kind, r.path, f.path, f.id FROM vectors v JOIN segments s ON s.id = v.segment_id "
+        rows = self.where_in(
+            "SELECT v.id, c.id, c.kind, s.start, s.end, r.path, f.path, f.id "
+            "FROM vectors v JOIN segments s ON s.id = v.segment_id "
             "JOIN contents c ON c.id = s.content_id JOIN files f ON f.content_id = c.id AND NOT f.gone "
             "JOIN roots r ON r.id = f.root_id WHERE v.id IN",
             vector_ids,
         )
-        paths: dict[tuple[int, int, str], dict[int, Path]] = {}
-        for vector_id, content_id, kind, root, path, file_id in rows:
-            paths.setdefault((vector_id, content_id, kind), {})[file_id] = _path(root, path)
-        beside = self._companions({file_id for places in paths.values() for file_id in places})
+        paths: dict[tuple[int, int, str, float | None, float | None], dict[int, Path]] = {}
+        for vector_id, content_id, kind, start, end, root, path, file_id in rows:
+            paths.setdefault((vector_id, content_id, kind, start, end), {})[file_id] = full_path(root, path)
+        beside = self.companions({file_id for places in paths.values() for file_id in places})
         return {
             vector_id: Asset(
                 content_id,
-                kind,
+                Kind(kind),
                 tuple(sorted(places.values())),
                 tuple(sorted(path for file_id in places for path in beside.get(file_id, ()))),
+                None if start is None or end is None else Span(start, end),
             )
-            for (vector_id, content_id, kind), places in paths.items()
+            for (vector_id, content_id, kind, start, end), places in paths.items()
         }
 
-    def _companions(self, file_ids: Iterable[int]) -> dict[int, list[Path]]:
+    def companions(self, file_ids: Iterable[int]) -> dict[int, list[Path]]:
         """Return, by file, what belongs to it: a RAW, a Live Photo's movie."""
         found: dict[int, list[Path]] = {}
-        for file_id, root, path in self._where_in(
+        for file_id, root, path in self.where_in(
             "SELECT f.primary_id, r.path, f.path FROM files f JOIN roots r ON r.id = f.root_id "
             "WHERE NOT f.gone AND f.primary_id IN",
             file_ids,
         ):
-            found.setdefault(file_id, []).append(_path(root, path))
+            found.setdefault(file_id, []).append(full_path(root, path))
         return found
 
     def digest(self, content_id: int) -> bytes | None:
         """Return the hash of a content's bytes, by which its preview is found; None if it is gone."""
-        rows = self._rows("SELECT digest FROM contents WHERE id = ?", content_id)
+        rows = self.rows("SELECT digest FROM contents WHERE id = ?", content_id)
         return rows[0][0] if rows else None
 
     def content(self, digest: bytes, space: StoredSpace) -> tuple[int, Vector | None] | None:
         """Return id and vector of the content with these bytes, None if the library does not know them."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT c.id, v.vector FROM contents c LEFT JOIN segments s ON s.content_id = c.id AND s.kind = ? "
             "LEFT JOIN vectors v ON v.segment_id = s.id AND v.space_id = ? WHERE c.digest = ?",
             WHOLE,
@@ -252,150 +275,46 @@ class Reader:
         vector = None if blob is None else np.frombuffer(blob, VECTOR_DTYPE).astype(np.float32)
         return content_id, vector
 
+    def missing(self, space_id: int) -> int:
+        """Return how many of the photos and films that are there have no vector in a space of pictures."""
+        return self.tally(
+            "(SELECT DISTINCT f.content_id FROM files f JOIN contents c ON c.id = f.content_id AND c.kind != ? "
+            "WHERE NOT f.gone "
+            "EXCEPT SELECT s.content_id FROM segments s JOIN vectors v ON v.segment_id = s.id WHERE v.space_id = ?)",
+            Kind.AUDIO,
+            space_id,
+        )
+
     def preview_size(self) -> int:
         """Return the longer side in px of the previews that this library stores, 0 for none."""
-        rows = self._rows("SELECT preview FROM library")
+        rows = self.rows("SELECT preview FROM library")
         return PREVIEW_SIZE if not rows or rows[0][0] is None else int(rows[0][0])
 
     def mean(self, space: StoredSpace, modality: str) -> Vector | None:
         """Return the mean vector of a modality, None where the library has none."""
-        rows = self._rows("SELECT mean FROM means WHERE space_id = ? AND modality = ?", space.id, modality)
-        return np.frombuffer(rows[0][0], np.float32) if rows else None
+        return self.counted_mean(space, modality)[1]
 
-    def info(self, path: Path) -> Info | None:
-        """Return what is known about the file at an absolute path, None where the library does not know it."""
-        full = os.fsencode(path)
-        for root_id, root in self._rows("SELECT id, path FROM roots ORDER BY length(path) DESC"):
-            if not full.startswith(os.path.join(root, b"")):
-                continue
-            rows = self._rows(
-                "SELECT f.id, f.content_id, c.width, c.height, c.damaged, f.failure, p.path FROM files f "
-                "LEFT JOIN contents c ON c.id = f.content_id LEFT JOIN files p ON p.id = f.primary_id "
-                "WHERE f.root_id = ? AND f.path = ? AND NOT f.gone",
-                root_id,
-                full[len(os.path.join(root, b"")) :],
-            )
-            if rows:
-                file_id, content_id, width, height, damaged, failure, primary = rows[0]
-                metadata, place = self._about(file_id)
-                return Info(
-                    path=path,
-                    id=content_id,
-                    size=None if content_id is None else (width, height),
-                    metadata=metadata,
-                    place=place,
-                    models=self._models_of(content_id),
-                    companions=tuple(self._companions([file_id]).get(file_id, ())),
-                    belongs_to=None if primary is None else _path(root, primary),
-                    failure=failure,
-                    damaged=bool(damaged),
-                )
-        return None
+    def counted_mean(self, space: StoredSpace, modality: str) -> tuple[int, Vector | None]:
+        """Return the mean vector of a modality, and of how many vectors it is."""
+        rows = self.rows("SELECT count, mean FROM means WHERE space_id = ? AND modality = ?", space.id, modality)
+        return (int(rows[0][0]), np.frombuffer(rows[0][1], np.float32)) if rows else (0, None)
 
-    def _about(self, file_id: int) -> tuple[Metadata, Place | None]:
-        """Return the effective metadata of a file, and the name of its place."""
-        columns = [field.name for field in fields(Metadata) if field.name != "keywords"]
-        names = ", ".join(f'"{column}"' for column in columns)
-        found = self._rows(f"SELECT town, region, country, {names} FROM metadata WHERE file_id = ?", file_id)  # noqa: S608
-        if not found:
-            return Metadata(), None
-        town, region, country, *values = found[0]
-        tagged = self._rows(
-            "SELECT t.name FROM file_tags ft JOIN tags t ON t.id = ft.tag_id WHERE ft.file_id = ? ORDER BY ft.id",
-            file_id,
-        )
-        said = dict(zip(columns, values, strict=True))
-        metadata = Metadata(**{**said, "motion": bool(said["motion"]), "keywords": tuple(row[0] for row in tagged)})
-        return metadata, None if town is None else Place(town, region, country)
+    def tally(self, what: str, *values: object) -> int:
+        """Count the rows of `what`: a table with whatever follows it in SQL."""
+        return int(self.rows(f"SELECT count(*) FROM {what}", *values)[0][0])  # noqa: S608 (our own words)
 
-    def _models_of(self, content_id: int | None) -> tuple[str, ...]:
-        rows = self._rows(
-            "SELECT DISTINCT p.name FROM spaces p JOIN vectors v ON v.space_id = p.id "
-            "JOIN segments s ON s.id = v.segment_id WHERE s.content_id = ? ORDER BY p.id",
-            content_id,
-        )
-        return tuple(row[0] for row in rows)
-
-    def failures(self) -> list[Failure]:
-        """Return the files that cannot be read, by path."""
-        rows = self._rows(
-            "SELECT r.path, f.path, f.failure FROM files f JOIN roots r ON r.id = f.root_id "
-            "WHERE f.failure IS NOT NULL AND NOT f.gone"
-        )
-        return sorted((Failure(_path(root, path), why) for root, path, why in rows), key=lambda f: f.path)
-
-    def status(self) -> Status:
-        """Count what is in the library."""
-        space = self.space()
-        last = self._rows("SELECT finished, summary FROM runs ORDER BY id DESC LIMIT 1")
-        previews, preview_bytes = Previews(self.folder).count()
-        own = sum(_size(path) for path in (*self.folder.glob("*"), *(self.folder / INDEX).glob("*")))
-        return Status(
-            library=self.folder,
-            model=space.name if space else "none",
-            files=self._count("files WHERE content_id IS NOT NULL AND NOT gone"),
-            companions=self._count("files WHERE primary_id IS NOT NULL AND NOT gone"),
-            gone=self._count("files WHERE gone AND primary_id IS NULL"),
-            contents=self._count("contents"),
-            failures=self._count("files WHERE failure IS NOT NULL AND NOT gone"),
-            damaged=self._count("contents WHERE damaged"),
-            bytes=own + preview_bytes,
-            previews=previews,
-            preview_bytes=preview_bytes,
-            roots=tuple(Path(os.fsdecode(row[0])) for row in self._rows("SELECT path FROM roots ORDER BY path")),
-            spaces=tuple(self._spaces(space)),
-            last_run={"finished": last[0][0], **json.loads(last[0][1])} if last else None,
-        )
-
-    def missing(self, space_id: int) -> int:
-        """Return how many of the photos that are there have no vector in a space."""
-        return self._count(
-            "(SELECT DISTINCT content_id FROM files WHERE content_id IS NOT NULL AND NOT gone "
-            "EXCEPT SELECT s.content_id FROM segments s JOIN vectors v ON v.segment_id = s.id WHERE v.space_id = ?)",
-            space_id,
-        )
-
-    def _spaces(self, current: StoredSpace | None) -> Iterator[SpaceStatus]:
-        """Count what the library has of each model."""
-        for key, name, revision, dim, precision, self_test in self._rows(
-            "SELECT id, name, revision, dim, precision, self_test FROM spaces ORDER BY id"
-        ):
-            yield SpaceStatus(
-                model=name,
-                revision=revision,
-                current=current is not None and key == current.id,
-                vectors=self._count("vectors WHERE space_id = ?", key),
-                missing=self.missing(key),
-                from_previews=self._count("vectors WHERE space_id = ? AND from_preview", key),
-                precision=precision,
-                self_test=json.loads(self_test) if self_test else None,
-                index=self._index_of(StoredSpace(key, name, revision, dim)),
-            )
-
-    def _index_of(self, space: StoredSpace) -> dict[str, Any]:
-        """Return which index files answer for a space, and what was measured of them."""
-        flat, ivf = (self.index_file(space, tier) for tier in (FLAT, IVF))
-        if flat is None:
-            return {"tier": "none", "covers": 0}
-        covers = {"covers": self.count(space) - self.count(space, after=flat.last)}
-        if ivf is not None and ivf.last == flat.last:
-            return {"tier": IVF, **covers, **{name: ivf.facts.get(name) for name in ("lists", "nprobe", "recall")}}
-        return {"tier": "exhaustive", **covers, "refused": flat.facts.get("refused") or None}
-
-    def _count(self, what: str, *values: object) -> int:
-        return int(self._rows(f"SELECT count(*) FROM {what}", *values)[0][0])  # noqa: S608 (our own words)
-
-    def _rows(self, sql: str, *values: object) -> list[Any]:
+    def rows(self, sql: str, *values: object) -> list[Any]:
+        """Run a statement, with values by place; raises LibraryError."""
         # One statement at a time: one that starts beside another would see what that one sees, not the newest commit.
         with self._lock, explain(self.folder):
             return self._db.execute(sql, values).fetchall()
 
-    def _where_in(self, sql: str, ids: Iterable[int], *values: object) -> Iterator[Any]:
+    def where_in(self, sql: str, ids: Iterable[int], *values: object) -> Iterator[Any]:
         """Run `sql (?, ?, ...)` over ids in parts, since SQLite limits the variables of a statement."""
         wanted = [int(i) for i in ids]
         for start in range(0, len(wanted), _MANY):
             part = wanted[start : start + _MANY]
-            yield from self._rows(f"{sql} ({','.join('?' * len(part))})", *values, *part)
+            yield from self.rows(f"{sql} ({','.join('?' * len(part))})", *values, *part)
 
 
 def _below(folder: bytes, root: bytes) -> bytes | None:
@@ -412,7 +331,8 @@ def _below(folder: bytes, root: bytes) -> bytes | None:
     return None
 
 
-def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Halves]:
+def matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Halves]:
+    """Return ids and vectors of rows; raises LibraryError for one of another size."""
     try:
         ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
         halves = np.frombuffer(b"".join([row[1] for row in rows]), VECTOR_DTYPE).reshape(len(rows), dim)
@@ -421,13 +341,6 @@ def _matrix(rows: Sequence[tuple[int, bytes]], dim: int) -> tuple[Ids, Halves]:
     return ids, halves
 
 
-def _size(path: Path) -> int:
-    """Return the bytes of a file, 0 for a folder or a file that has just vanished (SQLite's own come and go)."""
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:
-        return 0
-
-
-def _path(root: bytes, path: bytes) -> Path:
+def full_path(root: bytes, path: bytes) -> Path:
+    """Return where a file lies."""
     return Path(os.fsdecode(os.path.join(root, path)))

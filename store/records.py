@@ -1,13 +1,13 @@
 """What goes into a library and comes out of it when it is brought up to date."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from core.types import FileStat, Metadata, Place, Vector, Walk
+from core.types import FileStat, Kind, Metadata, Place, Span, Vector, Walk
 
-WHOLE, MIDDLE = "whole", "middle"
-"""Kinds of segments: a photo, and the middle frame of an animation."""
+WHOLE, MIDDLE, FRAME, WINDOW = "whole", "middle", "frame", "window"
+"""Kinds of segments: a photo, the middle frame of an animation, a frame of a film, a window of sound."""
 
 
 class Source(NamedTuple):
@@ -45,13 +45,32 @@ class About:
     beside: str | None = None
 
 
+Timed = Sequence[tuple[Span, Vector]]
+"""Vectors, each of a part of a recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What an index run found in a recording.
+
+    frames: of a film, in the space of pictures; windows: of its sound, in the space of sound; each empty where it
+    was there already. heard: the windows are all there are (none: it is silent), and not only those known before.
+    """
+
+    kind: Kind
+    frames: Timed = ()
+    windows: Timed = ()
+    heard: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What an index run found out about one file.
 
     file_id: the row to update, None for a new one. Either `failure` says why the file could not be read, or
     `digest` names its content, or `primary` (a path below the same root) the file that it belongs to.
-    New contents come with `size` (width, height), new vectors by the kind of their segment.
+    New contents come with `size` (width, height), new vectors by the kind of their segment, or with what was
+    `recorded`.
     embedded: what is written in the photo itself; about: None leaves what is known as it is.
     """
 
@@ -62,6 +81,7 @@ class Taken:
     digest: bytes | None = None
     size: tuple[int, int] | None = None
     vectors: Mapping[str, Vector] = field(default_factory=dict)
+    recorded: Recorded | None = None
     from_preview: bool = False
     damaged: bool = False
     embedded: Metadata | None = None

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.types import Modality
 from store.durable import flush, sync_folder
 from store.layout import Layout, layouts
-from store.names import DATABASE, DATABASE_ERRORS, NEWEST
+from store.names import DATABASE, DATABASE_ERRORS, NEWEST, SOUND
 from store.pages import LEAF, Pages, Value
-from store.records import MIDDLE, WHOLE
+from store.records import FRAME, MIDDLE, WHOLE
 from store.versions import migrate
 from store.writer import PAGE_SIZE, new_engine
 
@@ -52,6 +53,7 @@ def salvage(folder: Path, scratch: Path) -> Salvage:
                 drop_rows(db, doubtful(old, db) if old else set())
                 _from_indexes(old, db)
                 mend_references(db)
+                mend_recordings(db)
                 mend_facts(db)
                 counts = {name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in known}  # noqa: S608
                 lost = {name: _lost(old, name, count) for name, count in counts.items()}
@@ -191,13 +193,18 @@ def _from_indexes(old: sqlite3.Connection | None, db: sqlite3.Connection) -> Non
         values = {"id": space_id, "name": name, "revision": revision, "dim": sizes[0] // 2 if sizes else None}
         if any(column.name == "epoch" for column in layouts(db)["spaces"].columns):
             values["epoch"] = secrets.token_hex(4)
+        if isinstance(name, str) and name.startswith(SOUND):
+            values["modality"] = Modality.SOUND.value
         if sizes:
             names, marks = ", ".join(values), ", ".join("?" * len(values))
             db.execute(f"INSERT OR IGNORE INTO spaces ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
     for root_id, path in _covered(old, "roots", ("path",)):
         if isinstance(path, bytes) and os.path.isabs(path):
             db.execute("INSERT OR IGNORE INTO roots (id, path) VALUES (?, ?)", (root_id, path))
+    timed = {row[0] for row in db.execute("SELECT id FROM contents WHERE kind != 'photo'")}
     for segment_id, content_id in sorted(_covered(old, "segments", ("content_id",))):
+        if content_id in timed:  # an index does not know the times of its segments
+            continue
         whole = "SELECT 1 FROM segments WHERE content_id = ? AND kind = ?"
         kind = MIDDLE if db.execute(whole, (content_id, WHOLE)).fetchone() else WHOLE
         row = (segment_id, content_id, kind)
@@ -249,11 +256,38 @@ def mend_references(db: sqlite3.Connection) -> None:
                 db.execute(f"DELETE FROM {table} WHERE id = ?", (rowid,))  # noqa: S608
 
 
+def mend_recordings(db: sqlite3.Connection) -> None:
+    """Have recordings of which rows may be lost heard again, and films seen again whose frames leave out a time.
+
+    The span of each frame reaches to the next one, that of the last to the end.
+    """
+    if not db.execute("SELECT 1 FROM contents WHERE kind != 'photo'").fetchone():  # or the schema knows of none
+        return
+    db.execute("UPDATE contents SET heard = 0 WHERE kind != 'photo'")
+    db.execute(
+        """
+        WITH frames AS (
+          SELECT content_id, start, "end", lag(start) OVER film AS before, lead(start) OVER film AS next
+          FROM segments WHERE kind = ? WINDOW film AS (PARTITION BY content_id ORDER BY start)
+        ), broken AS (
+          SELECT f.content_id FROM frames f JOIN contents c ON c.id = f.content_id
+          WHERE (f.before IS NULL AND f.start > 0) OR f.next != f."end"
+          OR (f.next IS NULL AND f."end" < coalesce(json_extract(c.metadata, '$.duration'), 0))
+        )
+        DELETE FROM vectors WHERE segment_id IN (
+          SELECT s.id FROM segments s JOIN broken b ON b.content_id = s.content_id WHERE s.kind = ?
+        )
+        """,
+        (FRAME, FRAME),
+    )
+
+
 def mend_facts(db: sqlite3.Connection) -> None:
-    """Put right what rows say together: an animation has both its vectors, a model answers, folders are looked at."""
+    """Put right what rows say together: no content lacks some of its vectors, a model answers, folders are known."""
     db.execute(
         "DELETE FROM vectors WHERE id IN (SELECT v.id FROM vectors v JOIN segments s ON s.id = v.segment_id "
-        "JOIN segments o ON o.content_id = s.content_id AND o.id != s.id WHERE NOT EXISTS "
+        "JOIN segments o ON o.content_id = s.content_id AND o.id != s.id AND (o.kind = s.kind OR "
+        "(s.kind IN ('whole', 'middle') AND o.kind IN ('whole', 'middle'))) WHERE NOT EXISTS "
         "(SELECT 1 FROM vectors w WHERE w.segment_id = o.id AND w.space_id = v.space_id))"
     )
     # Whose metadata is lost is read again: so it is with photos that nobody has read metadata from yet.
@@ -262,7 +296,10 @@ def mend_facts(db: sqlite3.Connection) -> None:
             "UPDATE contents SET metadata = NULL WHERE id IN (SELECT content_id FROM files f WHERE NOT EXISTS "
             "(SELECT 1 FROM metadata m WHERE m.file_id = f.id))"
         )
-    fullest = db.execute("SELECT space_id FROM vectors GROUP BY 1 ORDER BY count(*) DESC LIMIT 1").fetchone()
+    fullest = db.execute(
+        "SELECT v.space_id FROM vectors v JOIN segments s ON s.id = v.segment_id WHERE s.kind != 'window' "
+        "GROUP BY 1 ORDER BY count(*) DESC LIMIT 1"
+    ).fetchone()
     if fullest:
         answers = db.execute("UPDATE library SET current_space_id = coalesce(current_space_id, ?)", fullest)
         if not answers.rowcount:

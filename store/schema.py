@@ -44,6 +44,7 @@ spaces = _table(
     Column("dim", Integer, nullable=False),
     Column("precision", String, nullable=False, server_default="fp32"),  # of the model's arithmetic for photos
     Column("self_test", Text),  # JSON: what was measured before it was chosen
+    Column("modality", String, nullable=False, server_default="image"),  # "sound": of windows of sound
     UniqueConstraint("name", "revision"),
 )
 
@@ -74,6 +75,8 @@ contents = _table(
     Column("height", Integer, nullable=False),
     Column("damaged", Boolean, nullable=False, server_default="0"),  # cut short: what is missing is grey
     Column("metadata", Text),  # JSON: what is written in the photo itself; null: nobody has looked yet
+    Column("heard", Boolean, nullable=False, server_default="0"),  # its windows of sound are among the segments
+    Index("ix_contents_recordings", "kind", sqlite_where=text("kind != 'photo'")),
 )
 
 files = _table(
@@ -118,6 +121,8 @@ metadata_of = _table(  # of a file and not of its bytes: sidecars belong to file
     Column("town", String),
     Column("region", String),
     Column("country", String),
+    Column("duration", Float),  # seconds
+    Column("artist", Text),
 )
 
 tags = _table("tags", Column("name", String, nullable=False, unique=True))
@@ -133,7 +138,18 @@ file_tags = _table(
 segments = _table(
     "segments",
     Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("kind", String, nullable=False),  # "whole"; "middle": the middle frame of an animation
+    # "whole"; "middle": the middle frame of an animation; "frame" of a film; "window" of sound
+    Column("kind", String, nullable=False),
+    Column("start", Float),  # seconds; null for photos
+    Column("end", Float),
+)
+
+towers = _table(  # that learned to hear from this library's own recordings; one a space
+    "towers",
+    Column("space_id", Integer, ForeignKey("spaces.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("revision", String, nullable=False),
+    Column("weights", LargeBinary, nullable=False),  # safetensors
+    Column("report", Text, nullable=False),  # JSON: how well it hears, measured on recordings kept aside
 )
 
 vectors = _table(

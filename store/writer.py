@@ -16,23 +16,26 @@ from sqlalchemy import bindparam, delete, exists, insert, select, update
 from sqlalchemy.engine import URL, Connection, Engine
 
 from core.errors import LibraryError
-from core.types import FileStat, Metadata, Modality, Space, Vector, Walk
+from core.types import FileStat, Kind, Metadata, Modality, Space, Vector, Walk
 from store.batch import parts, write_batch
 from store.indexfile import sweep
 from store.lock import write_lock
 from store.names import (
     CHECK_CELLS,
     DATABASE,
+    HEARD,
     INDEX,
     MARK,
+    SOUND,
     VECTOR_DTYPE,
     check_size,
     explain,
     fingerprint,
     identity,
+    tower_revision,
 )
 from store.previews import PREVIEW_SIZE, Previews
-from store.records import MIDDLE, WHOLE, KnownFile, Source, Taken
+from store.records import FRAME, MIDDLE, WHOLE, WINDOW, KnownFile, Source, Taken
 from store.schema import (
     contents,
     file_tags,
@@ -46,6 +49,7 @@ from store.schema import (
     spaces,
     tags,
     tombstones,
+    towers,
     vectors,
 )
 from store.versions import migrate
@@ -97,15 +101,17 @@ class Writer:
             row = db.execute(select(spaces.c.name).join_from(library, spaces)).first()
         return None if row is None else str(row.name)
 
-    def add_space(self, space: Space) -> int:
-        """Add a space unless it is there, as the current one if it is the first; returns its id."""
+    def add_space(self, space: Space, modality: Modality = Modality.IMAGE) -> int:
+        """Add a space unless it is there, as the current one if it is the first of pictures; returns its id."""
         same = (spaces.c.name == space.name) & (spaces.c.revision == space.revision)
         with self._begin() as db:
             space_id = db.execute(select(spaces.c.id).where(same)).scalar()
             if space_id is None:
-                values = {"name": space.name, "revision": space.revision, "dim": space.dim}
+                values = {
+                    "name": space.name, "revision": space.revision, "dim": space.dim, "modality": modality.value
+                }  # fmt: skip
                 space_id = db.execute(insert(spaces).values(values)).inserted_primary_key[0]  # type: ignore[index]
-            if db.execute(select(library.c.id)).first() is None:
+            if modality is Modality.IMAGE and db.execute(select(library.c.id)).first() is None:
                 db.execute(insert(library).values(current_space_id=space_id))
         return int(space_id)
 
@@ -171,13 +177,40 @@ class Writer:
             }  # fmt: skip
 
     def encoded_digests(self, space_id: int) -> set[bytes]:
-        """Return the digests of all contents that have a vector in the space, 16 bytes each."""
+        """Return the digests of all photos, and of all films, that have vectors in a space; 16 bytes each."""
         query = (
-            "SELECT c.digest FROM vectors v JOIN segments s ON s.id = v.segment_id JOIN contents c "
-            "ON c.id = s.content_id WHERE v.space_id = ? AND s.kind = ?"
+            "SELECT DISTINCT c.digest FROM vectors v JOIN segments s ON s.id = v.segment_id JOIN contents c "
+            "ON c.id = s.content_id WHERE v.space_id = ? AND s.kind IN (?, ?)"
         )
         with self._begin() as db:
-            return {digest for (digest,) in _driver(db).execute(query, (space_id, WHOLE))}
+            return {digest for (digest,) in _driver(db).execute(query, (space_id, WHOLE, FRAME))}
+
+    def heard_digests(self, sound_id: int | None) -> set[bytes]:
+        """Return the digests of all recordings that have all their vectors in a space of sound, or are silent.
+
+        None: there is no such space, and all have what they can have.
+        """
+        with self._begin() as db:
+            return {digest for (digest,) in _driver(db).execute(HEARD, (sound_id, WINDOW))}
+
+    def films(self) -> set[bytes]:
+        """Return the digests of all films."""
+        with self._begin() as db:
+            query = "SELECT digest FROM contents WHERE kind != 'photo' AND kind = ?"
+            return {digest for (digest,) in _driver(db).execute(query, (Kind.VIDEO,))}
+
+    def tower(self, space_id: int) -> bytes | None:
+        """Return the weights of what learned to hear for a space of pictures, None where nothing has."""
+        with self._begin() as db:
+            return db.execute(select(towers.c.weights).where(towers.c.space_id == space_id)).scalar()
+
+    def set_tower(self, space_id: int, weights: bytes, report: Mapping[str, Any]) -> None:
+        """Keep what has learned to hear for a space of pictures, in the place of what did before."""
+        said = {"weights": weights, "report": json.dumps(report)}
+        row = {"space_id": space_id, "revision": tower_revision(weights), **said}
+        with self._begin() as db:
+            db.execute(delete(towers).where(towers.c.space_id == space_id))
+            db.execute(insert(towers).values(row))
 
     def animated_digests(self) -> frozenset[bytes]:
         """Return the digests of all contents that have a middle frame."""
@@ -194,10 +227,13 @@ class Writer:
                 found |= {row.digest: _metadata_of(row.metadata) for row in db.execute(query) if row.metadata}
         return found
 
-    def commit(self, space_id: int, batch: Sequence[Taken]) -> None:
-        """Write a batch in one transaction: contents, segments, vectors, files, metadata and failures."""
+    def commit(self, space_id: int, batch: Sequence[Taken], sound_id: int | None = None) -> None:
+        """Write a batch in one transaction: contents, segments, vectors, files, metadata and failures.
+
+        space_id: where pictures go; sound_id: where sound goes.
+        """
         with self._begin() as db:
-            write_batch(db, space_id, batch)
+            write_batch(db, space_id, batch, sound_id)
 
     def devices(self, root_id: int) -> set[int]:
         """Return the numbers of the devices where a root's files lay."""
@@ -217,21 +253,24 @@ class Writer:
         A run that is `complete` puts a new version of the current model in the place of the old one, which answers
         until then; another model waits for `use`.
         """
-        mean = None if space.centred else self._mean(space_id, space.dim)
         with self._begin() as db:
             current = db.execute(select(spaces.c.name).join_from(library, spaces)).scalar()
             if complete and current == space.name:
                 db.execute(update(library).values(current_space_id=space_id))
             row = {"space_id": space_id, "finished": time.time(), "summary": json.dumps(summary)}
             db.execute(insert(runs).values(row))
-            if mean is not None:
-                count, value = mean
-                db.execute(delete(means).where(means.c.space_id == space_id))
-                db.execute(
-                    insert(means).values(
-                        space_id=space_id, modality=Modality.IMAGE, count=count, mean=value.tobytes()
-                    )
-                )
+        self.set_mean(space, space_id, Modality.IMAGE)
+
+    def set_mean(self, space: Space, space_id: int, modality: Modality) -> None:
+        """Write down the mean of a space's vectors, unless its encoder has centred them."""
+        mean = None if space.centred else self._mean(space_id, space.dim)
+        if mean is None:
+            return
+        count, value = mean
+        with self._begin() as db:
+            db.execute(delete(means).where(means.c.space_id == space_id))
+            row = {"space_id": space_id, "modality": modality, "count": count, "mean": value.tobytes()}
+            db.execute(insert(means).values(row))
 
     def preview_size(self, said: int | None) -> int:
         """Return the longer side in px of previews to store, 0 for none; said: remembered from now on unless None."""
@@ -274,7 +313,7 @@ class Writer:
             space_id = self._newest(db, model)
             there = exists().where(segments.c.content_id == contents.c.id, segments.c.id == vectors.c.segment_id)
             photos = select(sa.func.count()).where(
-                exists().where(files.c.content_id == contents.c.id, ~files.c.gone)
+                contents.c.kind != Kind.AUDIO, exists().where(files.c.content_id == contents.c.id, ~files.c.gone)
             ).select_from(contents)  # fmt: skip
             total = db.execute(photos).scalar_one()
             missing = db.execute(photos.where(~there.where(vectors.c.space_id == space_id))).scalar_one()
@@ -286,7 +325,7 @@ class Writer:
             db.execute(update(library).values(current_space_id=space_id))
 
     def drop(self, model: str) -> int:
-        """Forget all vectors of a model, and give their room back to the disk; returns their number.
+        """Forget all vectors of a model, those of its own ear too, and give their room back; returns their number.
 
         Raises LibraryError for the model that answers.
         """
@@ -297,7 +336,8 @@ class Writer:
                 raise LibraryError(
                     f"'{model}' is the model that answers; choose another first: glimpse models use NAME"
                 )
-            ids = db.execute(select(spaces.c.id).where(spaces.c.name == model)).scalars().all()
+            own = spaces.c.name.in_((model, f"{SOUND}{model}"))
+            ids = db.execute(select(spaces.c.id).where(own)).scalars().all()
             count = db.execute(delete(vectors).where(vectors.c.space_id.in_(ids))).rowcount
             db.execute(update(runs).where(runs.c.space_id.in_(ids)).values(space_id=_current()))
             db.execute(delete(spaces).where(spaces.c.id.in_(ids)))
@@ -307,12 +347,29 @@ class Writer:
             _driver(db).execute("VACUUM")  # where there is no room for it, the pages are used again
         return int(count)
 
+    def drop_older(self, sound_id: int, model: str) -> None:
+        """Forget what earlier versions of a sound encoder made, and what a model learned before it had this one.
+
+        To be called when a run has heard all that it saw.
+        """
+        with self._begin() as db:
+            name = select(spaces.c.name).where(spaces.c.id == sound_id).scalar_subquery()
+            older = (spaces.c.name == name) | (spaces.c.name == f"{SOUND}{model}")
+            older &= spaces.c.id != sound_id
+            ids = db.execute(select(spaces.c.id).where(older)).scalars().all()
+            db.execute(delete(vectors).where(vectors.c.space_id.in_(ids)))
+            db.execute(delete(spaces).where(spaces.c.id.in_(ids)))
+            for key in ids:
+                sweep(self.folder / INDEX, key, keep=set())
+
     def _newest(self, db: Connection, model: str) -> int:
         """Return the id of a model's newest space; raises LibraryError with the names of those that there are."""
         name = model.encode(errors="replace").decode()  # a command line may hold other bytes, no name does
-        found = db.execute(select(spaces.c.id).where(spaces.c.name == name).order_by(spaces.c.id.desc())).scalar()
+        pictures = spaces.c.modality == Modality.IMAGE
+        same = (spaces.c.name == name) & pictures
+        found = db.execute(select(spaces.c.id).where(same).order_by(spaces.c.id.desc())).scalar()
         if found is None:
-            there = ", ".join(sorted(set(db.execute(select(spaces.c.name)).scalars()))) or "none"
+            there = ", ".join(sorted(set(db.execute(select(spaces.c.name).where(pictures)).scalars()))) or "none"
             raise LibraryError(
                 f"no photos in {self.folder} are indexed with '{model}' (but with: {there}); "
                 f"run: glimpse index --model {model}"

@@ -390,10 +390,10 @@ def test_every_unit_vector_passes_and_what_is_not_noticed_hardly_matters() -> No
 def test_an_unexpected_error_is_blamed_on_damage_only_where_there_is_some(
     library: glimpse.Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(self: Reader) -> None:
+    def failing(reader: Reader) -> None:
         raise TypeError("a mistake of ours")
 
-    monkeypatch.setattr(Reader, "status", failing)
+    monkeypatch.setattr("store.overview.status", failing)
     with pytest.raises(TypeError):
         library.status()
     edit(library.settings.library, "UPDATE files SET gone = 'x' WHERE id = 3")

@@ -11,11 +11,12 @@ import store.ivf
 import store.vectors
 from core.types import Vectors
 from encoders.base import unit
-from search.engine import FETCH_AT_LEAST, OVERFETCH
+from search.lanes import FETCH_AT_LEAST, OVERFETCH
 from store.growth import tuned
 from store.indexfile import FLAT, IVF, verify
 from store.ivf import CANDIDATES, IvfIndex, lists_for
 from store.names import DATABASE
+from store.overview import status
 from store.reader import Reader
 from store.recall import NOBODY, Nearest, recall, without_own
 from store.writer import Writer
@@ -344,7 +345,7 @@ def test_what_was_measured_is_kept_and_told(folder: Path) -> None:
     fill(folder, clustered(1, 400))
     grow(folder, tier="ivf")
     with Reader(folder) as reader:
-        (space,) = reader.status().spaces
+        (space,) = status(reader).spaces
     assert space.index["tier"] == IVF
     assert space.index["covers"] == 400
     assert set(space.index["recall"]) == {"photos", "texts"}

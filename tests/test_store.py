@@ -23,6 +23,7 @@ from core.errors import LibraryBusyError, LibraryError
 from core.settings import Settings
 from core.types import FileStat, Metadata, Space
 from store.names import DATABASE, NEWEST
+from store.overview import status
 from store.reader import Reader
 from store.records import WHOLE, Taken
 from store.schema import metadata
@@ -145,9 +146,9 @@ def test_a_writer_that_could_not_open_leaves_no_lock(tmp_path: Path) -> None:
 def test_a_reader_sees_the_last_commit_while_a_writer_is_in_a_transaction(standing: Path) -> None:
     with Writer(standing) as writer, writer._begin() as db, Reader(standing) as reader:
         db.execute(sa.text("UPDATE files SET gone = 1"))
-        assert reader.status().files == 4
+        assert status(reader).files == 4
     with Reader(standing) as reader:
-        assert reader.status().files == 0
+        assert status(reader).files == 0
 
 
 def test_searching_does_not_write_the_database(library: glimpse.Library, standing: Path, photos: Path) -> None:
@@ -242,7 +243,7 @@ def test_a_library_killed_as_it_was_made_is_rolled_back_by_whoever_comes_first(
         db.execute("ROLLBACK")
     assert (tmp_path / "killed" / f"{DATABASE}-journal").stat().st_size > 0
     with Reader(tmp_path / "killed") as reader:
-        assert reader.status().files == 4
+        assert status(reader).files == 4
 
 
 # What may be wrong with it
@@ -415,7 +416,7 @@ def test_status_does_not_mind_files_that_vanish_while_it_counts(
         monkeypatch.setattr(Path, "glob", lambda path, pattern: [*glob(path, pattern), path / "vanished"])
         is_file = Path.is_file
         monkeypatch.setattr(Path, "is_file", lambda path: path.name == "vanished" or is_file(path))
-        assert reader.status().bytes == expected
+        assert status(reader).bytes == expected
 
 
 def test_a_full_disk_is_told_as_one(writer: Writer) -> None:

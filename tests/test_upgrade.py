@@ -136,7 +136,8 @@ def test_every_schema_has_a_library_here() -> None:
 
 
 def test_there_is_something_in_every_table(old: Path) -> None:
-    assert [table for table, (_, rows) in content(old).items() if not rows] == []
+    empty = {table for table, (_, rows) in content(old).items() if not rows}
+    assert empty <= {"tombstones"}  # which a run forgets as soon as no index file has what they are of
 
 
 def test_nothing_is_lost_by_an_upgrade(old: Path) -> None:
@@ -384,6 +385,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "search": [["search", "red"], ["search", "./album/red.bmp"], ["search", "red", "--model", "fake"]],
     "similar": [["similar", "album/red.bmp"]],
     "tag": [["tag", "album/red.bmp"]],
+    "learn-sound": [["learn-sound"], ["learn-sound", "--explain", "all"]],
     "info": [["info", "album/red.bmp"]],
     "status": [["status"], ["status", "--json"], ["status", "--errors"]],
     "models": [["models", "use", "mirrored"], ["models", "drop", "mirrored"]],
