@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import GlimpseError, MediaError, TemporaryMediaError
-from core.types import FileStat, ImageInput, Metadata, Pixels
+from core.types import FileStat, Frame, ImageInput, Kind, Metadata, Pixels, Span, StopRequested, Window
 
 START_SECONDS = 60.0
 READ_SECONDS = 120.0
@@ -33,7 +33,7 @@ LARGEST = 64 << 20
 """The most bytes of one answer: pixels for an encoder, or a preview."""
 WORKER = "media.worker"
 _FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
-# One thread for numpy's products, which nothing here makes: they would take address space for each processor.
+# One thread for numpy's products: there is a process for each processor, and threads would take address space.
 _CHILD = """
 import os, runpy, sys
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -65,10 +65,36 @@ class Decoded:
     damaged: bool = False
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A sound or film that a decode process holds open; digest: 16 bytes, XXH3-128 over all of its bytes.
+
+    metadata: what is written in it, its duration as its header tells it; size: upright (width, height) of a film,
+    (0, 0) of sound alone; has_sound: there is a track of it.
+    """
+
+    digest: bytes
+    stat: FileStat
+    kind: Kind
+    metadata: Metadata
+    size: tuple[int, int]
+    has_sound: bool
+
+
 class DecodeProcess:
-    """One child process that reads and decodes files, replaced when it dies. For one thread at a time."""
+    """One child process that reads and decodes files, replaced when it dies. For one thread at a time.
+
+    damaged: something in the recording that was opened last is missing or cannot be decoded; seconds: how much sound
+    there was in it. Both are known when `frames` or `windows` has ended. stop: asked while a long file is gone
+    through, whether anybody still waits for it; then TemporaryMediaError is raised.
+    """
 
     def __init__(self) -> None:
+        self.stop: StopRequested = lambda: False
+        self.damaged = False
+        self.seconds = 0.0
+        self._open = False
+        self._passes = 0
         self._child: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
@@ -84,8 +110,7 @@ class DecodeProcess:
         """
         request = {"do": "decode", "name": name, "want": asdict(want) if want else None, "preview": preview}
         answer, parts = self._ask(request, DECODE_SECONDS)
-        said = answer["metadata"]
-        metadata = Metadata(**{**said, "keywords": tuple(said["keywords"])})
+        metadata = _metadata(answer["metadata"])
         if want is None:
             return Decoded(metadata)
         frames = tuple(_pixels(part, want) for part in parts[: answer["frames"]])
@@ -98,6 +123,73 @@ class DecodeProcess:
         request = {"do": "preview", "want": asdict(want), "least": least}
         _, parts = self._ask(request, DECODE_SECONDS, payload=preview)
         return _pixels(parts[0], want)
+
+    def open(self, path: bytes) -> Opened:
+        """Open a sound or a film and hash it, however large; raises MediaError with the reason.
+
+        It stays open for `frames`, `windows` and `preview`, until another is opened or `release` is called.
+        """
+        self.damaged, self.seconds, self._open = False, 0.0, True
+        read, _ = self._ask(
+            {"do": "open", "path": b64encode(path).decode(), "whole": True}, READ_SECONDS, reading=True
+        )
+        told, _ = self._ask({"do": "describe"}, DECODE_SECONDS)
+        width, height = told["size"]
+        return Opened(
+            bytes.fromhex(read["digest"]), FileStat(*read["stat"]), Kind(told["kind"]), _metadata(told["metadata"]),
+            (width, height), told["has_sound"],
+        )  # fmt: skip
+
+    def seconds_of(self, path: bytes) -> float | None:
+        """Return how long a recording plays, by its header alone, None where that does not say; raises MediaError."""
+        self._open = True
+        self._ask({"do": "open", "path": b64encode(path).decode(), "whole": False}, READ_SECONDS, reading=True)
+        told, _ = self._ask({"do": "describe"}, DECODE_SECONDS)
+        return _metadata(told["metadata"]).duration
+
+    def frames(self, want: ImageInput) -> Iterator[list[Frame]]:
+        """Yield the frames of the open film that are worth a vector, a few at a time; raises MediaError.
+
+        Whoever has enough may stop; only one of `frames` and `windows` goes on at a time.
+        """
+        for span, part in self._passed({"do": "frames", "want": asdict(want)}):
+            yield [Frame(where, _pixels(pixels, want)) for where, pixels in zip(span, part, strict=True)]
+
+    def windows(self, rate: int) -> Iterator[list[Window]]:
+        """Yield the windows of the open recording's sound at `rate` Hz, a few at a time; raises MediaError.
+
+        See `media.sound.windows`, and `frames`.
+        """
+        for span, part in self._passed({"do": "windows", "rate": rate}):
+            yield [Window(where, np.frombuffer(sound, np.float32)) for where, sound in zip(span, part, strict=True)]
+
+    def preview(self, size: int) -> bytes | None:
+        """Return a WebP for the open recording, `size` px its longer side; None if it has nothing to show.
+
+        Of sound alone, its spectrogram, which costs nothing after all `windows`; of a film, a picture.
+        """
+        _, parts = self._ask({"do": "draw", "size": size}, DECODE_SECONDS)
+        return parts[0] if parts else None
+
+    def release(self) -> None:
+        """Close the recording that is open, so that its drive can be taken away."""
+        if self._open and self._connection is not None:
+            with contextlib.suppress(GlimpseError):
+                self._ask({"do": "close"}, DECODE_SECONDS)
+        self._open = False
+
+    def _passed(self, request: dict[str, Any]) -> Iterator[tuple[list[Span], list[bytes]]]:
+        """Yield the spans and the arrays that come of a request, as long as some come."""
+        self._passes += 1
+        mine = self._passes
+        while self._passes == mine:
+            answer, parts = self._ask(request, DECODE_SECONDS)
+            self.damaged, self.seconds = answer["damaged"], answer["seconds"]
+            if not parts:
+                return
+            yield [Span(*span) for span in answer["spans"]], parts
+            request = {"do": "next"}
+        raise RuntimeError("another pass through the recording has begun")
 
     def close(self) -> None:
         """End the child, which notices that the connection is closed."""
@@ -120,12 +212,17 @@ class DecodeProcess:
             connection.send_bytes(json.dumps(request).encode())
             if payload is not None:
                 connection.send_bytes(payload)
-            if not connection.poll(seconds):
-                self.close()
-                if reading:
-                    raise TemporaryMediaError(f"reading it took more than {seconds:.0f} s")
-                raise MediaError(f"decoding it took more than {seconds:.0f} s")
-            answer = json.loads(connection.recv_bytes(LARGEST))
+            answer = {"alive": True}
+            while "alive" in answer:
+                if not connection.poll(seconds):
+                    self.close()
+                    if reading:
+                        raise TemporaryMediaError(f"reading it took more than {seconds:.0f} s")
+                    raise MediaError(f"decoding it took more than {seconds:.0f} s")
+                answer = json.loads(connection.recv_bytes(LARGEST))
+                if "alive" in answer and self.stop():
+                    self.close()
+                    raise TemporaryMediaError("stopped")
             parts = [connection.recv_bytes(LARGEST) for _ in range(answer["parts"])]
         except (EOFError, OSError, ValueError, TypeError) as error:
             code = self._ended()
@@ -175,6 +272,10 @@ class DecodeProcess:
         raise GlimpseError(f"no process for decoding photos can be started: {why}; is there enough memory?")
 
 
+def _metadata(said: dict[str, Any]) -> Metadata:
+    return Metadata(**{**said, "keywords": tuple(said["keywords"])})
+
+
 def _pixels(part: bytes, want: ImageInput) -> Pixels:
     return np.frombuffer(part, np.uint8).reshape(want.size, want.size, 3)
 
@@ -190,13 +291,15 @@ _lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def decode_process() -> Iterator[DecodeProcess]:
+def decode_process(stop: StopRequested = lambda: False) -> Iterator[DecodeProcess]:
     """Lend a decode process; those that come back are kept for the next run, since starting one takes a while."""
     with _lock:
         process = _idle.pop() if _idle else DecodeProcess()
+    process.stop = stop
     try:
         yield process
     finally:
+        process.release()
         with _lock:
             _idle.append(process)
 

@@ -13,11 +13,11 @@ from media.iptc import read_iptc
 from media.values import united
 from media.xmp import Properties, parse_xmp, read_xmp
 
-_SOURCES = ("sidecar", "exif", "xmp", "iptc", "gps", "takeout", "name", "modified")
+_SOURCES = ("sidecar", "exif", "xmp", "iptc", "gps", "container", "takeout", "name", "modified")
 """Where a time was found, best first. Whoever corrects a date in a photo program does so in the sidecar."""
 
-_FACTS = ("make", "camera", "lens", "exposure", "aperture", "iso", "focal_length")
-_WORDS = ("rating", "title", "description")
+_FACTS = ("duration", "make", "camera", "lens", "exposure", "aperture", "iso", "focal_length")
+_WORDS = ("rating", "title", "artist", "description")
 
 
 def read_metadata(data: bytes, kind: str) -> Metadata:

@@ -1,7 +1,6 @@
 """Decode photos: upright, in sRGB values, alpha over white, at the size that an encoder wants."""
 
 import contextlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,7 +11,7 @@ from core.types import Fit, ImageInput, Pixels
 from media.heif import named_profile, register_heif
 from media.kinds import HEAD_BYTES, PHOTO_FORMATS, photo_format, sniff
 from media.pillow import MAX_GROWN_PIXELS, MAX_TEXT, open_header
-from media.pixels import plain, shrunk, square
+from media.pixels import plain, shrunk, square, webp
 from media.raw import Shown, show_raw
 
 MEGAPIXELS_DRAFT = 2_000
@@ -29,10 +28,6 @@ DRAFT_MINIMUM = 512
 A preview may come from a JPEG decoded at its very size: twice that costs 14 ms of 46 and brings .1 dB, since WebP
 loses more (docs/formats.md).
 """
-_WEBP = {"quality": 80, "method": 1}
-"""About 30 KB at 512 px. Method 4, Pillow's own choice, takes 12 ms more to save 4 KB (docs/formats.md)."""
-_PREVIEW_GAP = 2.0
-"""Of `shrunk`: WebP hides what its 3 would bring, and that is slow for photos which were decoded whole."""
 
 MIDDLE_FRAME_AT_MOST = 500
 MIDDLE_PIXELS_AT_MOST = 200_000_000
@@ -157,10 +152,7 @@ class _Loaded:
         return shrunk(self.pixels, want, self.profile, self.orientation, gap)
 
     def preview(self, size: int) -> bytes:
-        out = io.BytesIO()
-        small = self.shrunk(ImageInput(min(size, max(self.pixels.size)), Fit.LETTERBOX), _PREVIEW_GAP)
-        small.save(out, "WEBP", **_WEBP)
-        return out.getvalue()
+        return webp(self.pixels, size, self.profile, self.orientation)
 
     def middle_frame(self, want: ImageInput) -> Image.Image | None:
         """Go on to the middle of an animation of more than two frames; a broken frame there costs only itself."""
