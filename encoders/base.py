@@ -1,11 +1,11 @@
 """What every encoder does."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from core.types import ImageInput, Pixels, Space, Vectors
+from core.types import ImageInput, Pixels, Samples, Space, Vector, Vectors
 
 BATCH_SIZE = 32
 """Photos that an encoder on a CPU is handed at once: more are no faster, and wait longer to be committed."""
@@ -31,6 +31,54 @@ class Encoder(Protocol):
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Encode texts into unit rows of shape (n, dim), zero behind `space.shared_dim`."""
+        ...
+
+
+class SoundEncoder(Protocol):
+    """Turn sound into unit vectors of a Space of its own (`space`), which is what the library stores.
+
+    rate: Hz of the samples it wants; batch_size: windows that it is handed at once when indexing.
+    """
+
+    space: Space
+    rate: int
+    batch_size: int
+
+    def encode_sounds(self, windows: Sequence[Samples]) -> Vectors:
+        """Encode windows of at most WINDOW_SECONDS each, of any lengths, into unit rows of shape (n, dim)."""
+        ...
+
+
+@runtime_checkable
+class Hears(Protocol):
+    """An encoder of pictures and texts whose Space takes in sound by itself."""
+
+    def sounds(self) -> SoundEncoder:
+        """Return what encodes sound."""
+        ...
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """A sound encoder with a tower for texts of its own, in its own Space."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Encode texts into unit rows of shape (n, dim)."""
+        ...
+
+
+class Join(Protocol):
+    """Take sound from the Space of its encoder into the joint Space of pictures and texts."""
+
+    def rows(self, stored: Vectors) -> Vectors:
+        """Return unit rows of shape (n, joint dim), comparable with centred pictures and texts."""
+        ...
+
+    def toward(self, target: Vector) -> Vector:
+        """Return the direction among stored rows in which the cosine of `rows` to a joint vector grows, unit length.
+
+        Only good enough to fetch candidates with: those are scored through `rows`.
+        """
         ...
 
 

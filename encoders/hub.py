@@ -14,7 +14,12 @@ from core.errors import ModelError
 FILES = ("open_clip_model.safetensors", "open_clip_config.json", "tokenizer*.json", "special_tokens_map.json")
 """What a download of an open_clip model fetches: the weights, then what is beside them."""
 OMNI_FILES = ("model.safetensors", "config.json", "processor_config.json", "tokenizer*.json")
-"""The same of a model of transformers. Neither names a format that can run code."""
+"""The same of a model of transformers."""
+CLAP_FILES = (
+    "model.safetensors", "config.json", "preprocessor_config.json", "tokenizer*.json", "special_tokens_map.json",
+    "vocab.json", "merges.txt",
+)  # fmt: skip
+"""The same of CLAP, whose tokenizer may be spread over tables. None of these names a format that can run code."""
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -62,7 +67,7 @@ def digest(path: Path, notes: Path) -> str:
 def refuse_code(folder: Path) -> None:
     """Raise ModelError where a configuration names code of its own, which transformers would offer to run."""
     for path in sorted(folder.glob("*.json")):
-        if path.name == "tokenizer.json":  # data alone, and megabytes of it
+        if path.name in ("tokenizer.json", "vocab.json"):  # data alone, and megabytes of it
             continue
         try:
             said = json.dumps(json.loads(path.read_text(encoding="utf-8")))  # anew, since "a" may be written \u0061
@@ -77,12 +82,15 @@ def folder() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def download(repo: str, files: Sequence[str], announce: Callable[[int], None], bars: bool = False) -> Path:
+def download(
+    repo: str, files: Sequence[str], announce: Callable[[int], None], bars: bool = False, revision: str = "main"
+) -> Path:
     """Download a model to the Hugging Face cache; returns its folder there, raises ModelError.
 
     files: patterns of names, first the weights, which come last: a model whose weights are there is whole.
     announce: told the bytes, before the first is fetched. What is measured and what is fetched is one revision, and
-    what an interrupted download left is taken up. bars: huggingface_hub may draw its progress on stderr.
+    what an interrupted download left is taken up. bars: huggingface_hub may draw its progress on stderr. revision: a
+    branch of the repository, or one of its pull requests.
     """
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
@@ -90,7 +98,7 @@ def download(repo: str, files: Sequence[str], announce: Callable[[int], None], b
     if not bars:  # some of its bars are drawn whether or not there is a terminal
         disable_progress_bars()
     try:
-        info = HfApi().model_info(repo, files_metadata=True)
+        info = HfApi().model_info(repo, revision=revision, files_metadata=True)
         found = {file.rfilename: file.size or 0 for file in info.siblings or []}
         wanted = [name for name in found if any(fnmatch(name, pattern) for pattern in files)]
         if files[0] not in wanted:

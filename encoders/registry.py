@@ -6,15 +6,21 @@ import importlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.errors import ModelError
-from core.types import Progress, ProgressCallback
+from core.types import Modality, Progress, ProgressCallback
 from encoders.base import Encoder
+
+if TYPE_CHECKING:
+    from encoders.clap import ClapEncoder
 
 FALLBACK = "builtin"
 """The model that is always there."""
 PREFERRED = "small"
 """The model of a new library if its weights are there."""
+HEARING = "clap"
+"""The model that hears for those that cannot, if its weights are there."""
 OPEN_FORMS = ("open_clip:MODEL/TAG", "local-dir:PATH")
 RESEARCH_ONLY = {
     "mobileclip": "Apple ML Research Model licence",
@@ -30,7 +36,8 @@ class Preset:
     """A model that can be named.
 
     loader: the module with load(); source: which of open_clip's models, "" for the others; repo: where in the
-    Hugging Face cache its weights are, "" where they come with the installation.
+    Hugging Face cache its weights are, "" where they come with the installation; revision: the branch or pull request
+    there that has them in a format that cannot run code. modality: "sound" where it only hears, for other models.
     """
 
     name: str
@@ -40,6 +47,8 @@ class Preset:
     loader: str
     source: str = ""
     repo: str = ""
+    revision: str = "main"
+    modality: str = Modality.IMAGE
     hidden: bool = False
 
     @property
@@ -54,18 +63,19 @@ class Preset:
     @property
     def files(self) -> tuple[str, ...]:
         """Which files of `repo` the model needs, as patterns of names: the weights first."""
-        from encoders.hub import FILES, OMNI_FILES
+        from encoders.hub import CLAP_FILES, FILES, OMNI_FILES
 
-        return OMNI_FILES if self.loader == "omni" else FILES
+        return {"omni": OMNI_FILES, "clap": CLAP_FILES}.get(self.loader, FILES)
 
     @property
     def missing(self) -> str:
         """What to tell when the model's files are not there, "" where only the loader knows them."""
         if not self.repo:
             return ""
+        other = "" if self.modality == Modality.SOUND else f", or use --model {FALLBACK}"
         return (
             f"the model '{self.name}' ({self.megabytes:,} MB) is not on this machine; "
-            f"get it with: glimpse models get {self.name}, or use --model {FALLBACK}"
+            f"get it with: glimpse models get {self.name}{other}"
         )
 
 
@@ -94,6 +104,11 @@ def default() -> str:
 def load(name: str, cache: Path, progress: ProgressCallback | None = None) -> Encoder:
     """Load a model, making what it needs below `cache` the first time; raises ModelError."""
     known = preset(name)
+    if known.modality == Modality.SOUND:
+        raise ModelError(
+            f"'{name}' hears for other models, by itself once it is on this machine, and sees nothing; "
+            f"use another: --model {FALLBACK}"
+        )
     if not known.ready:
         raise ModelError(known.missing)
     module = importlib.import_module(f"encoders.{known.loader}")
@@ -101,6 +116,16 @@ def load(name: str, cache: Path, progress: ProgressCallback | None = None) -> En
     if progress and (licence := research_only(known.source)):
         _tell_once(f"{name}: these weights are for research only ({licence})", cache, progress)
     return encoder
+
+
+def sound_encoder(cache: Path, progress: ProgressCallback | None = None) -> "ClapEncoder | None":
+    """Load the model that hears for those that cannot, None where it is not on this machine; raises ModelError."""
+    known = preset(HEARING)
+    if not known.ready:
+        return None
+    from encoders import clap
+
+    return clap.load(cache, progress, known)
 
 
 def research_only(source: str) -> str:

@@ -213,7 +213,7 @@ def test_rows_are_scaled_to_one_and_zeros_stay() -> None:
 
 def test_an_unknown_model_is_named_with_those_that_there_are(cache: Path) -> None:
     with pytest.raises(
-        ModelError, match=r"there is no model 'clip'; the models are: builtin, small, base, large, omni, open_"
+        ModelError, match=r"there is no model 'clip'; the models are: builtin, small, base, large, omni, clap, open_"
     ):
         registry.load("clip", cache)
 

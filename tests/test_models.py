@@ -34,6 +34,17 @@ OMNI = {
     "tokenizer.model": 9,
     "1_Pooling/config.json": 8,
 }
+CLAP = {
+    "model.safetensors": 1000,
+    "pytorch_model.bin": 2000,
+    "config.json": 5,
+    "preprocessor_config.json": 6,
+    "vocab.json": 30,
+    "merges.txt": 20,
+    "special_tokens_map.json": 2,
+    "tokenizer_config.json": 3,
+    "README.md": 4,
+}
 RUNS_CODE = (".py", ".bin", ".pt", ".pth", ".pkl", ".ckpt", ".model", ".jinja", ".msgpack", ".h5")
 
 
@@ -42,12 +53,14 @@ class Hub:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, repo: str, files: dict[str, int]) -> None:
         self.repo, self.files, self.sha, self.cut = repo, dict(files), SHA, ""
+        self.asked: list[str] = []
         self.fetched: list[tuple[str, str]] = []
         monkeypatch.setattr("huggingface_hub.HfApi", lambda: self)
         monkeypatch.setattr("huggingface_hub.snapshot_download", self.snapshot_download)
         monkeypatch.setattr("huggingface_hub.utils.disable_progress_bars", lambda: None)
 
-    def model_info(self, repo: str, files_metadata: bool) -> Any:
+    def model_info(self, repo: str, revision: str, files_metadata: bool) -> Any:
+        self.asked.append(revision)
         assert (repo, files_metadata) == (self.repo, True)
         siblings = [SimpleNamespace(rfilename=name, size=size) for name, size in self.files.items()]
         return SimpleNamespace(sha=self.sha, siblings=siblings)
@@ -79,6 +92,11 @@ def omni(monkeypatch: pytest.MonkeyPatch) -> Hub:
     return Hub(monkeypatch, "google/embeddinggemma-2", OMNI)
 
 
+@pytest.fixture
+def clap(monkeypatch: pytest.MonkeyPatch) -> Hub:
+    return Hub(monkeypatch, "laion/larger_clap_general", CLAP)
+
+
 def get(name: str) -> Any:
     return CliRunner().invoke(models, ["get", name], catch_exceptions=False)
 
@@ -97,14 +115,22 @@ def test_licence_and_size_are_told_before_anything_is_fetched(small: Hub) -> Non
     assert done.stdout == f"{hub.folder()}/models--timm--ViT-B-32-SigLIP2-256/snapshots/{SHA}\n"
 
 
-@pytest.mark.parametrize("name", ["small", "omni"])
+@pytest.mark.parametrize("name", ["small", "omni", "clap"])
 def test_only_what_cannot_run_code_is_fetched_and_the_weights_last(name: str, request: pytest.FixtureRequest) -> None:
     stand_in: Hub = request.getfixturevalue(name)
     get(name)
     assert stand_in.names
     assert not [file for file in stand_in.names if file.endswith(RUNS_CODE)]
     assert stand_in.names[-1] == registry.preset(name).files[0]
-    assert all(pattern.endswith((".safetensors", ".json")) for pattern in registry.preset(name).files)
+    assert all(pattern.endswith((".safetensors", ".json", ".txt")) for pattern in registry.preset(name).files)
+    assert stand_in.asked == [registry.preset(name).revision]
+
+
+def test_clap_comes_from_where_it_is_no_pickle_with_its_tables(clap: Hub) -> None:
+    get("clap")
+    assert clap.asked == ["refs/pr/2"]
+    assert set(clap.names) == CLAP.keys() - {"pytorch_model.bin", "README.md"}
+    assert registry.preset("clap").ready
 
 
 @pytest.mark.parametrize("name", ["small", "omni"])
@@ -163,7 +189,7 @@ def test_a_hub_that_cannot_be_reached_is_one_line(small: Hub, monkeypatch: pytes
     [
         ("builtin", "builtin is here already"),
         ("open_clip:a/b", "is none of the models in the list"),
-        ("nobody", "there is no model 'nobody'; the models are: builtin, small, base, large, omni, open_clip:"),
+        ("nobody", "there is no model 'nobody'; the models are: builtin, small, base, large, omni, clap, open_clip:"),
     ],
 )
 def test_what_cannot_or_need_not_be_fetched_is_told_without_asking_the_hub(name: str, said: str, small: Hub) -> None:
@@ -176,9 +202,10 @@ def test_what_cannot_or_need_not_be_fetched_is_told_without_asking_the_hub(name:
 
 def test_the_list_shows_licence_size_state_and_which_is_the_default(small: Hub) -> None:
     lines = CliRunner().invoke(models).stdout.splitlines()
-    assert [line.split()[0] for line in lines[::2]] == ["builtin", "small", "base", "large", "omni"]
+    assert [line.split()[0] for line in lines[::2]] == ["builtin", "small", "base", "large", "omni", "clap"]
     assert lines[1].strip() == "ready, the default; Apache-2.0; 110 MB"
     assert lines[9].strip() == "not downloaded (glimpse models get omni); Apache-2.0; 1,500 MB"
+    assert lines[11].strip() == "not downloaded (glimpse models get clap); Apache-2.0; 780 MB"
     get("small")
     lines = CliRunner().invoke(models).stdout.splitlines()
     assert lines[1].strip() == "ready; Apache-2.0; 110 MB"
@@ -187,7 +214,7 @@ def test_the_list_shows_licence_size_state_and_which_is_the_default(small: Hub) 
 
 def test_the_list_as_json() -> None:
     rows = [json.loads(line) for line in CliRunner().invoke(models, ["--json"]).stdout.splitlines()]
-    assert [set(row) for row in rows] == [{"name", "ready", "default", "what", "licence", "megabytes"}] * 5
+    assert [set(row) for row in rows] == [{"name", "ready", "default", "what", "licence", "megabytes"}] * 6
     assert [row["name"] for row in rows if row["ready"]] == ["builtin"]
     assert [row["name"] for row in rows if row["default"]] == ["builtin"]
 

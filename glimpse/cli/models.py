@@ -55,6 +55,7 @@ def get(name: str) -> None:
       glimpse models get small
     """
     from core.errors import ModelError
+    from core.types import Modality
     from encoders import hub
     from encoders.registry import preset
     from glimpse import render
@@ -73,8 +74,11 @@ def get(name: str) -> None:
         chosen.files,
         lambda size: render.note(f"{name}: {size / 1e6:,.0f} MB to {hub.folder()}"),
         bars=sys.stderr is not None and sys.stderr.isatty(),
+        revision=chosen.revision,
     )
     render.emit_path(place)
+    if chosen.modality == Modality.SOUND:
+        render.note("it hears from the next run on: glimpse index")
 
 
 @models.command()
