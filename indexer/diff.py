@@ -12,7 +12,7 @@ from core.types import FileStat, StopRequested
 from indexer.pairs import companions
 from indexer.scan import Scan
 from media.files import read_head
-from media.kinds import HEAD_BYTES, expected_photo, sniff
+from media.kinds import HEAD_BYTES, expected_media, recording_format, sniff
 from media.sidecar import sidecars_of
 from store.records import KnownFile, Taken
 
@@ -134,7 +134,7 @@ def diff(
                 continue
             primary = known.get((scan.root_id, belongs[path])) if path in belongs else None
             alone = primary is not None and _is_unreadable(primary, scan.files[belongs[path]])
-            if path not in belongs or (alone and expected_photo(os.fsdecode(path))):
+            if path not in belongs or (alone and expected_media(os.fsdecode(path))):
                 _plan_file(plan, scan, path, stat, before, beside)
             elif not _belongs(stat, before, primary, scan.files[belongs[path]]):
                 plan.companions.append((Job(scan.root_id, scan.root, path, stat, before), belongs[path]))
@@ -168,8 +168,8 @@ def _plan_file(plan: Plan, scan: Scan, path: bytes, stat: FileStat, known: Known
     """Decide about one file."""
     sidecars, told = _sidecars(path, beside) if beside else ((), None)
     if known is None or (known.digest is None and known.failure is None):  # new, or it belonged to another until now
-        asked_for = path == scan.scope or expected_photo(os.fsdecode(path))
-        if not asked_for and not _looks_like_photo(os.path.join(scan.root, path)):
+        asked_for = path == scan.scope or expected_media(os.fsdecode(path))
+        if not asked_for and not _looks_like_media(os.path.join(scan.root, path)):
             if known is not None and known.primary is not None:  # its photo went without it
                 plan.companions.append((Job(scan.root_id, scan.root, path, stat, known), None))
             return
@@ -223,12 +223,14 @@ def _belongs(stat: FileStat, known: KnownFile | None, primary: KnownFile | None,
     return stat == known.stat and not known.gone and primary_stat.unchanged(primary.stat)
 
 
-def _looks_like_photo(full_path: bytes) -> bool:
-    """Say whether a file without a photo's name is one; movies, songs and texts are not opened at every run."""
-    kind, _ = mimetypes.guess_type(os.fsdecode(full_path))
+def _looks_like_media(full_path: bytes) -> bool:
+    """Say whether a file without the name of one is a photo or a recording; texts are not opened at every run."""
+    name = os.fsdecode(full_path)
+    kind, _ = mimetypes.guess_type(name)
     if kind is not None and kind.startswith(("video/", "audio/", "text/")):
         return False
-    return sniff(read_head(full_path, HEAD_BYTES)) is not None
+    head = read_head(full_path, HEAD_BYTES)
+    return sniff(head) is not None or recording_format(head, name) is not None
 
 
 def _sidecars(path: bytes, beside: Beside) -> tuple[tuple[bytes, ...], str | None]:

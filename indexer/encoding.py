@@ -62,6 +62,10 @@ class PhotoEncoder:
                 self._test()
         return rows
 
+    def encode_frames(self, pixels: Pixels) -> Vectors:
+        """Encode frames of films, which are no photos to test a precision on: their neighbours look all alike."""
+        return self._encoder.encode_images(pixels)
+
     def finish(self) -> None:
         """Test with the photos of a run that has come to its end, if they are LEAST."""
         if self._testing and sum(map(len, self._rows)) >= LEAST:
@@ -72,7 +76,7 @@ class PhotoEncoder:
         self._testing = False
         pixels, rows = np.concatenate(self._photos)[:ENOUGH], np.concatenate(self._rows)[:ENOUGH]
         self._photos, self._rows = [], []
-        texts = self._reference.encode_texts(_some_tags())
+        texts = self._reference.encode_texts(some_tags())
         tests = self_test(self._reference, pixels, rows, texts, self._progress)
         self._library.set_precision(self._space_id, best(tests), [test.as_dict() for test in tests])
         if best(tests) != FP32:
@@ -86,6 +90,7 @@ class PhotoEncoder:
             self._encoder = self._reference
 
 
-def _some_tags() -> Sequence[str]:
+def some_tags() -> Sequence[str]:
+    """Return every EVERY_TAG-th tag of the vocabulary."""
     with data_path("tags.tsv").open(encoding="utf-8", newline="") as file:
         return [row["tag"] for row in csv.DictReader(file, delimiter="\t")][::EVERY_TAG]

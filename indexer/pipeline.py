@@ -10,12 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from core.errors import GlimpseError
+from core.errors import GlimpseError, MediaError, ModelError
 from core.settings import Settings
 from core.types import (
     Failure,
     IndexReport,
+    Kind,
     Metadata,
+    Modality,
     Progress,
     ProgressCallback,
     StopRequested,
@@ -23,13 +25,16 @@ from core.types import (
     Vectors,
     Walk,
 )
-from encoders.base import Encoder
+from encoders.base import Encoder, Reads, SoundEncoder
 from indexer.diff import Job, Plan, diff
-from indexer.encoding import PhotoEncoder
+from indexer.encoding import MANY, PhotoEncoder, some_tags
+from indexer.listening import Listener, is_recording
+from indexer.pairs import is_movie
 from indexer.places import look, places
 from indexer.reading import Read, Reader, read_beside
 from indexer.scan import Scan
-from media.kinds import expected_photo
+from media.isolated import decode_process
+from media.kinds import expected_media
 from media.metadata import merge
 from media.places import places_of
 from store.growth import MANY_NEW, Growth
@@ -41,6 +46,11 @@ from store.writer import Writer
 ROWS_PER_BATCH = 500
 SECONDS_PER_BATCH = 2.0
 """A batch is committed when it holds enough photos to encode, this many rows, or is this old."""
+Hearing = Callable[[bytes | None], SoundEncoder | None]
+"""Returns what encodes sound, None where nothing does; given the weights of what learned to, if anything has."""
+HEAR = "glimpse learn-sound teaches it, and glimpse models get clap fetches what was taught elsewhere"
+LIVE_SECONDS = 10.0
+"""The film of a Live Photo has three seconds; a longer one beside a photo is a film of its own."""
 SEGMENTS = (WHOLE, MIDDLE)
 """What the frames of a photo become, in their order."""
 
@@ -55,22 +65,26 @@ def index(
     walk: Walk | None = None,
     dry_run: bool = False,
     texts: Callable[[], Vectors] | None = None,
+    hearing: Hearing = lambda _: None,
 ) -> IndexReport:
     """Bring a library up to date with folders (or single files); without paths, with all it has indexed before.
 
     walk: how the folders are walked, now and later; None for what was said last. dry_run: only count what would be
-    done. texts: returns unit rows of shape (n, dim) that the index is measured with, beside photos.
+    done. texts: returns unit rows of shape (n, dim) that the index is measured with, beside photos. hearing: asked
+    once there are recordings.
     When `stop` turns true, the batch in flight is finished and the report says `interrupted`.
     Raises GlimpseError where a path does not exist, before anything is done.
     """
     check_paths(paths)
     library.tier(settings.tier)
-    run = _Run(library, encoder, settings, progress, stop, texts)
+    run = _Run(library, encoder, settings, progress, stop, texts, hearing)
     started = time.monotonic()
     with _no_garbage():
         scans = list(run.scans(paths, walk))
+        if run.recordings:
+            run.listen()
         roots = library.roots()
-        plan = Plan() if stop() else diff(scans, library.known_files(run.reader.encoded), roots, stop)
+        plan = Plan() if stop() else diff(scans, library.known_files(run.complete()), roots, stop)
     if not stop():
         if dry_run:
             run.foresee(plan)
@@ -81,6 +95,10 @@ def index(
     if not dry_run:
         summary = {key: value for key, value in run.report.as_dict().items() if key != "failures"}
         library.finish(encoder.space, run.space_id, summary, complete=not run.report.interrupted)
+        if run.ear and run.sound_id:
+            library.set_mean(run.ear.space, run.sound_id, Modality.SOUND)
+            if not run.report.interrupted and not paths:
+                library.drop_older(run.sound_id, encoder.space.name)
         name, current = encoder.space.name, library.current_model()
         if current != name and not run.report.interrupted:
             run.report.notes.append(f"'{current}' still answers; to search with '{name}': glimpse models use {name}")
@@ -118,19 +136,55 @@ class _Run:
     progress: ProgressCallback
     stop: StopRequested
     texts: Callable[[], Vectors] | None = None
+    hearing: Hearing = lambda _: None
     report: IndexReport = field(default_factory=IndexReport)
 
     def __post_init__(self) -> None:
         self.new = 0
-        self.growth = Growth(self.library, self.encoder.space, self.texts or self._no_texts, self.progress, self.stop)
+        texts = self.texts or self._no_texts
+        self.growths = [Growth(self.library, self.encoder.space, texts, self.progress, self.stop)]
         self.space_id = self.library.add_space(self.encoder.space)
         self.previews = Previews(self.library.folder)
         self.photos = PhotoEncoder(self.library, self.space_id, self.encoder, self.progress)
         encoded = self.library.encoded_digests(self.space_id)
         preview = self.library.preview_size(self.settings.preview)
         animated = self.library.animated_digests()
-        want = self.encoder.image_input
-        self.reader = Reader(want, encoded, animated, self.previews, self.settings, self.stop, preview)
+        self.recordings = self.library.heard_digests(None)
+        self.reader = Reader(
+            self.encoder.image_input, encoded, animated, self.recordings, self.previews, self.settings, self.stop,
+            preview,
+        )  # fmt: skip
+        self.ear: SoundEncoder | None = None
+        self.sound_id: int | None = None
+        self.heard: set[bytes] = set()
+        self.listens = False
+        self.deaf: int | None = 0  # sounds that nothing has heard; None: it was said why
+
+    def listen(self) -> None:
+        """Open what hears, if anything does, and see what it has heard; once a run."""
+        if self.listens:
+            return
+        self.listens = True
+        try:
+            self.ear = self.hearing(self.library.tower(self.space_id))
+        except ModelError as error:  # photos are taken in all the same
+            self.report.notes.append(f"sounds are found by name only: {error}")
+            self.deaf = None
+        if self.ear is not None:
+            space, texts = self.ear.space, self.texts or self._no_texts
+            self.sound_id = self.library.add_space(space, Modality.SOUND)
+            if isinstance(own := self.ear, Reads):  # texts of its own lie elsewhere
+                texts = lambda: own.encode_texts(some_tags())  # noqa: E731
+            self.growths.append(Growth(self.library, space, texts, self.progress, self.stop))
+        self.heard = self.library.heard_digests(self.sound_id)
+
+    def complete(self) -> set[bytes]:
+        """Return the digests of all contents that have all the vectors they can have."""
+        seen = self.reader.encoded
+        if not self.recordings:
+            return seen
+        films = self.library.films()
+        return (seen - films) | (seen & films & self.heard) | (self.heard - films)
 
     def scans(self, paths: Sequence[Path], walk: Walk | None) -> Iterator[Scan]:
         """Walk every path; those that cannot be seen are noted, and what is known of them is kept."""
@@ -151,6 +205,7 @@ class _Run:
         jobs = [*plan.jobs, *(self._out_of_sight(plan) if everything else ())]
         unreadable = self._take_jobs(jobs, plan)
         self._take_companions(plan, unreadable)
+        self._note_deafness()
         if not self.stop():
             self.photos.finish()
         if not self.stop():  # a file that this run did not reach may still turn out to be a moved one
@@ -162,8 +217,9 @@ class _Run:
         """Have the index files cover what is new; without them, searching is only slower."""
         self.new = 0
         try:
-            if excuse := self.growth.grow(train, again):
-                self.report.notes.append(excuse)
+            for growth in self.growths:
+                if excuse := growth.grow(train, again):
+                    self.report.notes.append(excuse)
         except (GlimpseError, OSError, RuntimeError, MemoryError) as error:
             why = (getattr(error, "strerror", None) or str(error) or "no memory").partition("\n")[0].lower()
             self.report.notes.append(f"the index could not be written, so that searching is slower: {why}")
@@ -193,21 +249,50 @@ class _Run:
         """Yield the photos that are not there to be read and that this model can have from their previews."""
         for job in plan.missing.out_of_sight():
             known = job.known
-            if known and known.digest and not known.encoded and self.previews.has(known.digest):
+            photo = known and known.digest and known.digest not in self.recordings
+            if photo and known and not known.encoded and self.previews.has(known.digest or b""):
                 yield job
 
     def _take_jobs(self, jobs: Sequence[Job], plan: Plan) -> set[tuple[int, bytes]]:
-        """Read, encode and commit; returns the files that could not be read."""
-        done = 0
+        """Read, encode and commit, photos before recordings; returns the files that could not be read."""
+        recordings = [job for job in jobs if is_recording(job)]
+        unread = {id(job) for job in recordings}
+        photos = [job for job in jobs if id(job) not in unread]
         unreadable: set[tuple[int, bytes]] = set()
-        self.photos.prepare(len(jobs))
+        done = 0
+
+        def take(batches: Iterator[list[Read]]) -> None:
+            nonlocal done
+            for batch in batches:
+                recordings.extend(read.job for read in batch if read.is_recording)
+                batch = [read for read in batch if not read.is_recording]
+                self._take_batch(batch, plan)
+                unreadable.update((read.job.root_id, read.job.path) for read in batch if read.failure is not None)
+                done += len(batch)
+                self.progress(Progress("indexing", done, len(jobs)))
+
+        self.photos.prepare(max(len(photos), MANY if recordings else 0))  # a film has many frames
         size = self.settings.batch_size or self.photos.batch_size
-        for batch in _batches(self.reader.ahead(jobs, size), size):
-            self._take_batch(batch, plan)
-            unreadable.update((read.job.root_id, read.job.path) for read in batch if read.failure is not None)
-            done += len(batch)
-            self.progress(Progress("indexing", done, len(jobs)))
+        take(_batches(self.reader.ahead(photos, size), size))
+        if recordings and not self.stop():
+            self.listen()  # some turn out to be recordings that have the names of photos, or none
+            take(_batches(self._listener().ahead(recordings), size))
         return unreadable
+
+    def _listener(self) -> Listener:
+        return Listener(
+            self.encoder.image_input, self.photos, self.ear, self.reader.encoded, self.heard, self.previews,
+            self.reader.preview, self.stop,
+        )  # fmt: skip
+
+    def _note_deafness(self) -> None:
+        """Say once a run that recordings were taken in by name alone."""
+        if self.deaf and self.ear is None:
+            one = self.deaf == 1
+            self.report.notes.append(
+                f"{self.deaf:,} {'sound is' if one else 'sounds are'} found by name only: nothing hears for "
+                f"'{self.encoder.space.name}' yet; {HEAR}"
+            )
 
     def _take_batch(self, batch: Sequence[Read], plan: Plan) -> None:
         """Encode a batch and commit it in one transaction."""
@@ -223,18 +308,33 @@ class _Run:
                     job.root_id, job.path, read.stat, file_id=file_id, digest=read.digest, size=read.size,
                     vectors=vectors.pop(read.digest, {}) if read.digest else {}, from_preview=read.from_preview,
                     damaged=read.damaged, embedded=read.embedded, about=what, failure=read.failure, retry=read.retry,
+                    recorded=read.recorded,
                 )
             )  # fmt: skip
             self._keep_preview(read)
-        self.library.commit(self.space_id, rows)
-        self.reader.encoded.update(row.digest for row in rows if row.digest)
-        self.new += sum(len(row.vectors) for row in rows)
+        self.library.commit(self.space_id, rows, self.sound_id)
+        self._remember(rows)
         if self.new >= MANY_NEW:
             self.grow(train=False)
         for read, outcome, _ in found:
             self._count(outcome, read.job.full_path, read.failure)
             self.report.damaged += read.damaged
             self.report.notes += read.notes
+
+    def _remember(self, rows: Sequence[Taken]) -> None:
+        """Note what has vectors now."""
+        for row in rows:
+            if row.digest is None:
+                continue
+            if row.recorded is None or row.recorded.frames:
+                self.reader.encoded.add(row.digest)
+            self.new += len(row.vectors)
+            if row.recorded is not None:
+                self.heard.add(row.digest)
+                self.new += len(row.recorded.frames) + len(row.recorded.windows)
+                self.report.encoded += bool(row.recorded.frames or row.recorded.windows)
+                if self.deaf is not None and row.recorded.kind is Kind.AUDIO:
+                    self.deaf += not row.recorded.heard
 
     def _encode(self, batch: Sequence[Read]) -> dict[bytes, dict[str, Vector]]:
         """Encode the frames of each new content of a batch once."""
@@ -296,16 +396,36 @@ class _Run:
         """Note what belongs to a photo; what belongs to one that cannot be read has to stand for itself."""
         alone, rows = [], []
         for job, primary in plan.companions:
-            if primary is None or (job.root_id, primary) not in unreadable:
+            if self.stop():  # each may be opened
+                return
+            if primary is not None and is_movie(os.path.splitext(job.path)[1][1:].lower()) and self._is_film(job):
+                if job.known and job.known.encoded and job.stat.unchanged(job.known.stat):
+                    self.report.unchanged += 1
+                else:
+                    alone.append(job)
+            elif primary is None or (job.root_id, primary) not in unreadable:
                 file_id = job.known.id if job.known else None
                 rows.append(Taken(job.root_id, job.path, job.stat, file_id, primary=primary))
-            elif expected_photo(os.fsdecode(job.path)):
+            elif expected_media(os.fsdecode(job.path)):
                 alone.append(job)
         if self.stop():  # the photos may not be there yet
             return
         self._take_jobs(alone, plan)
         for start in range(0, len(rows), ROWS_PER_BATCH):
             self.library.commit(self.space_id, rows[start : start + ROWS_PER_BATCH])
+
+    def _is_film(self, job: Job) -> bool:
+        """Say whether a movie beside a photo of its name is too long to belong to it; one look is remembered."""
+        known = job.known
+        try:
+            if known and known.digest and job.stat.unchanged(known.stat):
+                seconds = self.library.embedded([known.digest])[known.digest].duration
+            else:
+                with decode_process(self.stop) as process:
+                    seconds = process.seconds_of(job.full_path)
+        except (KeyError, MediaError):  # what cannot be read stays with its photo
+            return False
+        return seconds is not None and seconds > LIVE_SECONDS
 
     def _count(self, outcome: str, path: bytes, reason: str | None) -> None:
         setattr(self.report, outcome, getattr(self.report, outcome) + 1)

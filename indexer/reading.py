@@ -12,11 +12,13 @@ from core.errors import MediaError, TemporaryMediaError
 from core.settings import Settings
 from core.types import FileStat, ImageInput, Metadata, Pixels, StopRequested
 from indexer.diff import Job
-from media.files import read_file
+from media.files import read_file, read_head
 from media.isolated import DecodeProcess, decode_process
+from media.kinds import HEAD_BYTES, photo_format, recording_format
 from media.metadata import merge
 from media.sidecar import MAX_BYTES, read_sidecar
 from store.previews import Previews
+from store.records import Recorded
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Read:
     """A file that was looked into: what it is, and its pixels if it still has to be encoded.
 
     frames: see `media.photo.Photo`; embedded: what is written in the photo; metadata: that and what is beside it.
+    recorded: of a recording, whose vectors are there already. is_recording: it has the name of a photo, and is not
+    one.
     """
 
     job: Job
@@ -39,6 +43,8 @@ class Read:
     notes: tuple[str, ...] = ()
     failure: str | None = None
     retry: bool = False
+    recorded: Recorded | None = None
+    is_recording: bool = False
 
 
 _one_big_photo = threading.Lock()
@@ -49,13 +55,14 @@ _one_big_photo = threading.Lock()
 class Reader:
     """What looking into a file needs to know.
 
-    encoded: digests that have a vector already; it grows meanwhile. animated: those of animations; preview: longer
-    side of previews in px, or 0.
+    encoded: digests that have a vector already; it grows meanwhile. animated: those of animations; recordings: those
+    of recordings, whose previews are no photos; preview: longer side of previews in px, or 0.
     """
 
     want: ImageInput
     encoded: set[bytes]
     animated: frozenset[bytes]
+    recordings: set[bytes]
     previews: Previews
     settings: Settings
     stop: StopRequested
@@ -92,6 +99,8 @@ class Reader:
         known = job.known
         if not known or not known.digest or not known.described or known.encoded or known.gone or known.failure:
             return None
+        if known.digest in self.recordings:
+            return None
         there = os.path.lexists(job.full_path)
         if there and known.digest in self.animated:
             return None  # it has more frames than its preview
@@ -115,7 +124,9 @@ class Reader:
             with _one_big_photo if file.big and wanted else contextlib.nullcontext():
                 photo = process.decode(job.name, wanted, preview)
         except MediaError as error:
-            return Read(job, stat, failure=str(error), retry=isinstance(error, TemporaryMediaError))
+            other = _is_recording(job)
+            retry = isinstance(error, TemporaryMediaError)
+            return Read(job, stat, failure=str(error), retry=retry, is_recording=other)
         beside, notes = read_beside(job)
         return Read(
             job,
@@ -129,6 +140,14 @@ class Reader:
             metadata=merge(photo.metadata, beside, job.name, file.stat.mtime_ns),
             notes=notes,
         )
+
+
+def _is_recording(job: Job) -> bool:
+    """Say whether a file that could not be read as a photo is a recording, whatever its name."""
+    with contextlib.suppress(OSError, MediaError):
+        head = read_head(job.full_path, HEAD_BYTES)
+        return photo_format(head, job.name) is None and recording_format(head, job.name) is not None
+    return False
 
 
 def read_beside(job: Job) -> tuple[list[Metadata], tuple[str, ...]]:

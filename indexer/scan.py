@@ -10,7 +10,7 @@ from operator import attrgetter
 from core.errors import GlimpseError
 from core.types import FileStat, StopRequested, Walk
 from indexer.ignore import IGNORE_FILE, Rules, left_out, read_rules
-from media.kinds import expected_photo
+from media.kinds import expected_media
 from media.sidecar import is_sidecar
 from store.names import DATABASE, LOCK, MARK, PREVIEWS
 
@@ -140,7 +140,7 @@ class _Walker:
             except OSError:  # it vanished while we looked
                 continue
             if not entry.is_file():
-                if expected_photo(os.fsdecode(name)):
+                if expected_media(os.fsdecode(name)):
                     found.odd[path] = stat
             elif is_sidecar(name):
                 found.sidecars[path] = stat

@@ -9,7 +9,7 @@ from core.types import StopRequested
 from indexer.ignore import IGNORE_FILE
 from indexer.pairs import is_movie
 from indexer.scan import ignored
-from media.kinds import expected_photo, extension
+from media.kinds import expected_media, extension
 from media.sidecar import is_sidecar
 
 QUIET_MS, PATIENCE_MS = 1_000, 10_000
@@ -73,7 +73,7 @@ def matters(change: str, path: Path, folders: Iterable[Path]) -> bool:
 def _telling(change: str, path: Path) -> bool:
     """Say whether a name is one of a photo, of what belongs to photos, or of a folder that came or went."""
     suffix = extension(path)
-    if expected_photo(path) or is_sidecar(suffix.encode()) or is_movie(suffix[1:].encode()):
+    if expected_media(path) or is_sidecar(suffix.encode()) or is_movie(suffix[1:].encode()):
         return True
     if change == "deleted":
         return not path.name.endswith("~") and (suffix == "" or " " in suffix or suffix[1:].isdigit())
