@@ -19,33 +19,45 @@ _CANCELLED = 1e-3
 
 @dataclass(frozen=True)
 class Target:
-    """What photos are compared with: a unit vector, the mean to take from photos first, and a scale for scores."""
+    """What is looked for: a unit vector, the mean to take from what is stored first, and a scale for scores.
+
+    whole: the vector has a part that only pictures have; otherwise that part of others takes no part, either.
+    """
 
     vector: Vector
     image_mean: Vector | None = None
     scale: float = 1.0
+    whole: bool = True
 
     def scores(self, rows: Vectors) -> Vector:
         """Return the cosine to each photo, shape (n,), from stored unit rows, shape (n, dim)."""
-        if self.image_mean is not None:
-            rows = rows - self.image_mean
-        rows = unit(rows)  # fp16 rounds lengths too
-        scores: Vector = np.clip((rows @ self.vector) * np.float32(self.scale), -1, 1)
+        scores: Vector = np.clip((self.centred(rows) @ self.vector) * np.float32(self.scale), -1, 1)
         return scores
+
+    def centred(self, rows: Vectors) -> Vectors:
+        """Return stored rows without their mean, at length 1: fp16 rounds lengths, too."""
+        return unit(rows if self.image_mean is None else rows - self.image_mean)
 
 
 def compose(
-    terms: Sequence[Term], vectors: Sequence[Vector], space: Space, means: Mapping[Modality, Vector | None]
+    terms: Sequence[Term],
+    vectors: Sequence[Vector],
+    space: Space,
+    means: Mapping[Modality, Vector | None],
+    centre: bool = False,
 ) -> Target:
     """Weigh and sum the terms' unit vectors; raises QueryError if they cancel out.
 
-    means: the mean vector of each modality, None where it is not known (it is then taken as zero).
-    The part of a picture that texts cannot see takes part only while every term is a picture.
+    means: the mean vector of each modality, None where it is not known (it is then taken as zero), or where vectors
+    come centred, as those of sound do. centre: also a single term, to compare it with sound.
+    The part of a picture that texts cannot see takes part only while every term has one.
     """
-    pictures_only = all(term.modality is Modality.IMAGE for term in terms)
-    if not pictures_only:
-        vectors = [_shared(vector, space.shared_dim) for vector in vectors]
-    centred = len(terms) == 1 or space.centred
+    shared = space.shared_dim
+    whole = shared == space.dim or all(vector[shared:].any() for vector in vectors)
+    if not whole:
+        vectors = [leading(vector, shared) for vector in vectors]
+    mixed = len(terms) > 1 or any(term.modality is Modality.SOUND for term in terms)
+    centred = space.centred or not (centre or mixed)
     total = np.zeros(space.dim, dtype=np.float32)
     for term, vector in zip(terms, vectors, strict=True):
         mean = None if centred else means[term.modality]
@@ -56,12 +68,13 @@ def compose(
     return Target(
         unit(total),
         image_mean=None if centred else means[Modality.IMAGE],
-        scale=1.0 if pictures_only else 1.0 / space.shared_norm,
+        scale=1.0 if whole else 1.0 / space.shared_norm,
+        whole=whole,
     )
 
 
-def _shared(vector: Vector, shared_dim: int) -> Vector:
-    """Return the unit vector of the leading block alone."""
-    block = np.zeros_like(vector)
-    block[:shared_dim] = vector[:shared_dim]
-    return unit(block)
+def leading(rows: Vectors, shared_dim: int) -> Vectors:
+    """Return unit rows of the leading block alone, zero behind it."""
+    blocks = np.zeros_like(rows)
+    blocks[..., :shared_dim] = rows[..., :shared_dim]
+    return unit(blocks)

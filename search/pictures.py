@@ -12,7 +12,7 @@ from media.photo import check_photo, decode_photo
 def read_query(path: Path) -> FileBytes:
     """Read a picture that somebody asks with; raises QueryError."""
     if path.is_dir():
-        raise QueryError(f"{path} is a folder; name a photo in it")
+        raise QueryError(f"{path} is a folder; name a file in it")
     try:
         file = read_file(str(path))
         check_photo(file.data, path.name)

@@ -4,15 +4,17 @@ import contextlib
 import csv
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from core.resources import data_path
-from core.types import Progress, ProgressCallback, Tag, Vector, Vectors
-from encoders.base import Encoder, unit
+from core.types import Progress, ProgressCallback, Space, Tag, Vector, Vectors
+from encoders.base import unit
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,25 @@ def read_vocabulary(path: Path) -> list[Word]:
         return [Word(row["tag"], row["group"], row["parent"]) for row in csv.DictReader(file, delimiter="\t")]
 
 
+class Named(Protocol):
+    """What has a tower for texts: every encoder of pictures, and some of sound."""
+
+    @property
+    def space(self) -> Space:
+        """The Space."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """Encode texts into unit rows of shape (n, dim)."""
+        ...
+
+
 class TagBank:
     """The vocabulary with its vectors, which are made once per model and kept in the cache."""
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: Named,
         cache: Path,
         vocabulary: Path | None = None,
         progress: ProgressCallback | None = None,
@@ -59,7 +74,7 @@ class TagBank:
         path = self._cache / "tags" / f"{encoder.space.key}-{version}.vectors"
         kept = _kept(path)
         if kept is not None:
-            return kept.reshape(len(self.words), encoder.space.dim)
+            return kept.reshape(-1, encoder.space.dim)
         if self._progress:
             self._progress(Progress(f"encoding {len(self.words):,} tags (once)"))
         rows = encoder.encode_texts([word.tag for word in self.words])

@@ -55,7 +55,7 @@ def test_only_what_lies_in_a_folder(
 
 @pytest.mark.parametrize("folder", ["nowhere", "photos/b", "photos/a/one.png", "phot"])
 def test_a_folder_without_photos_is_an_error(place: Path, library: glimpse.Library, folder: str) -> None:
-    with pytest.raises(QueryError, match=r"knows no photos in .*; see which folders it has: glimpse status"):
+    with pytest.raises(QueryError, match=r"knows nothing in .*; see which folders it has: glimpse status"):
         library.search("red", within=place / folder)
 
 
@@ -81,7 +81,7 @@ def test_a_folder_with_all_photos_in_it_is_no_filter(place: Path, library: glimp
 def test_photos_that_are_gone_are_not_in_the_folder(place: Path, library: glimpse.Library) -> None:
     shutil.rmtree(place / "photos" / "a")
     library.index()
-    with pytest.raises(QueryError, match="knows no photos in"):
+    with pytest.raises(QueryError, match="knows nothing in"):
         library.search("red", within=place / "photos" / "a")
 
 
@@ -109,7 +109,7 @@ def test_from_the_command_line(place: Path) -> None:
     asked = run("search", "red", "--in", "nowhere", "--library", "library", cwd=place)
     assert (asked.returncode, asked.stderr.decode()) == (
         2,
-        f"glimpse: the library knows no photos in {place}/nowhere; see which folders it has: glimpse status\n",
+        f"glimpse: the library knows nothing in {place}/nowhere; see which folders it has: glimpse status\n",
     )
 
 
@@ -134,7 +134,7 @@ def index_line(place: Path) -> str:
 
 
 def test_status_tells_how_photos_are_found(place: Path) -> None:
-    assert index_line(place) == "exact: every photo is compared"
+    assert index_line(place) == "exact: every vector is compared"
     status = json.loads(run("status", "--json", "--library", "library", cwd=place).stdout)
     assert status["spaces"][0]["index"] == {"tier": "none", "covers": 0}
 
