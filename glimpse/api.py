@@ -10,16 +10,19 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from core.diagnosis import Diagnosis, Finding, State
 from core.errors import (
     GlimpseError,
     LibraryBusyError,
     LibraryError,
+    MediaError,
     NoLibraryError,
     OldLibraryError,
+    QueryError,
     UnknownFileError,
 )
 from core.settings import Settings
@@ -28,6 +31,7 @@ from core.types import (
     Hit,
     IndexReport,
     Info,
+    Kind,
     Modality,
     Progress,
     ProgressCallback,
@@ -45,6 +49,7 @@ from glimpse.defaults import settings as default_settings
 
 if TYPE_CHECKING:
     from encoders.base import Encoder
+    from glimpse.looking import Look
     from search.engine import Engine
     from store.reader import Reader
 
@@ -109,13 +114,15 @@ class Library:
         walk: Walk | None = None,
         dry_run: bool = False,
     ) -> IndexReport:
-        """Take in folders or single photos, or look again at all that was indexed before.
+        """Take in folders or single files, or look again at all that was indexed before.
 
         progress: called with every step; stop: asked between photos, true ends the run after the batch in flight;
         walk: how folders are walked, now and later, None for what was said last; dry_run: count, and change nothing.
         """
         from tempfile import TemporaryDirectory
 
+        from encoders.ears import sound_encoder
+        from glimpse.ready import get_ready
         from indexer.pipeline import check_paths, index
         from search.tags import TagBank
         from store.reader import Reader
@@ -141,7 +148,11 @@ class Library:
             if dry_run:
                 stack.enter_context(writer.rehearsal())
             texts = lambda: TagBank(encoder, self.settings.cache, progress=report_to).vectors  # noqa: E731
-            return index(writer, encoder, chosen, self.settings, report_to, stop, walk, dry_run, texts)
+            hearing = functools.cache(partial(sound_encoder, encoder, cache=self.settings.cache, progress=report_to))
+            report = index(writer, encoder, chosen, self.settings, report_to, stop, walk, dry_run, texts, hearing)
+        if not dry_run and not report.interrupted:
+            get_ready(folder, encoder, hearing, self.settings.cache, report_to, stop, report)
+        return report
 
     @_of_library
     def search(
@@ -153,11 +164,13 @@ class Library:
         minus: Sequence[str] = (),
         within: FilePath | None = None,
         exact: bool = False,
+        kind: Kind | str | None = None,
     ) -> list[Hit]:
-        """Return the k best photos for words or a picture file, best first, with terms added and subtracted.
+        """Return the k best photos, recordings and films for words or a file, best first, terms added and subtracted.
 
-        A term may carry a weight, `2:night`; `./x.jpg`, `~/x.jpg` and `x.jpg` are files, `text:x.jpg` is words.
-        within: only photos in this folder or below it; exact: compare every vector, however many there are.
+        A term may carry a weight, `2:night`; `./x.jpg`, `~/x.mp4` and `x.ogg` are files, `text:x.jpg` is words.
+        within: only what lies in this folder or below it; exact: compare every vector, however many there are; kind:
+        only "photo", "audio" or "video".
         """
         from search.grammar import parse_query
 
@@ -169,35 +182,93 @@ class Library:
             for term in asked.terms:
                 if term.modality is Modality.TEXT and is_cut(engine.encoder, term.value):
                     self._progress(Progress(f"the model reads only the beginning of '{term.value[:40]}...'"))
-        return engine.search(asked, k, _folder(within), exact)
+        return engine.search(asked, k, _folder(within), exact, _kind(kind))
 
     @_of_library
     def similar(
-        self, file: FilePath, k: int = 10, *, within: FilePath | None = None, exact: bool = False
+        self,
+        file: FilePath,
+        k: int = 10,
+        *,
+        within: FilePath | None = None,
+        exact: bool = False,
+        kind: Kind | str | None = None,
     ) -> list[Hit]:
-        """Return the k photos most like a picture file, which is not among them; see `search`."""
-        term = Term(Modality.IMAGE, str(expanded(file)))
-        return self._open_engine().search(Query((term,)), k, _folder(within), exact)
+        """Return the k photos, recordings and films most like a file, which is not among them; see `search`."""
+        from search.grammar import modality_of
+
+        path = expanded(file)
+        term = Term(modality_of(path), str(path))
+        return self._open_engine().search(Query((term,)), k, _folder(within), exact, _kind(kind))
 
     @_of_library
     def suggest_tags(self, file: FilePath, k: int = 5) -> list[Tag]:
-        """Return the k tags that fit a photo best, best first; the photo need not be in the library."""
-        from search.pictures import encode_photo, read_query
+        """Return the k tags that fit a photo, recording or film best, best first; the library need not have it."""
+        from search.grammar import modality_of
         from search.tags import TagBank
 
         path = expanded(file)
+        modality = modality_of(path)
+        if modality is Modality.SOUND:
+            from search.hearing import suggest
+
+            return suggest(self._open_engine(), path, k)
         encoder = self._load(self._model())
-        photo = encode_photo(read_query(path), path, encoder)
+        if modality is Modality.VIDEO:
+            from search.recordings import encode_film
+
+            picture = encode_film(path, encoder)
+        else:
+            from search.pictures import encode_photo, read_query
+
+            picture = encode_photo(read_query(path), path, encoder)
         return TagBank(encoder, self.settings.cache, progress=self._progress).suggest(
-            photo, self._image_mean(encoder.space), k
+            picture, self._image_mean(encoder.space), k
         )
+
+    @_of_library
+    def learn_sound(
+        self,
+        paths: Iterable[FilePath] = (),
+        progress: ProgressCallback | None = None,
+        stop: StopRequested = lambda: False,
+    ) -> dict[str, Any] | None:
+        """Teach the library to hear, from its films and from sounds beside pictures of the same name.
+
+        paths: taken in first. Everything is heard anew afterwards. Returns how well it hears, measured on recordings
+        kept aside: `kind`, `pairs`, `recordings`, `held_out`, `found`; `heard`: whether everything was heard anew.
+        None if `stop` said so before anything was learned.
+        """
+        from glimpse.teaching import learn_sound
+
+        report_to = progress or self._progress or (lambda _: None)
+        chosen = list(paths)
+        if chosen and self.index(chosen, report_to, stop).interrupted:
+            return None
+        self._must_exist()
+        self.close()
+        learned = learn_sound(self, self._load(self._model()), report_to, stop)
+        if learned is not None:
+            learned["heard"] = not self.index((), report_to, stop).interrupted
+        return learned
+
+    @_of_library
+    def look_inside(self, progress: ProgressCallback | None = None, stop: StopRequested = lambda: False) -> "Look":
+        """Open what was learned, to see what its hidden units answer to."""
+        from glimpse.looking import Look
+
+        self._must_exist()
+        return Look(self, self._load(self._model()), progress or self._progress or (lambda _: None), stop)
 
     @_of_library
     def preview(self, hit: Hit) -> bytes:
         """Return a small picture of a hit, WebP: the stored one, or else one made from the photo, which is kept.
 
-        Raises MediaError where there is neither.
+        Of a film, the moment that was found, where the file is there. Raises MediaError where there is neither.
         """
+        if hit.kind is Kind.VIDEO and hit.start:
+            with contextlib.suppress(MediaError):
+                return _still(hit.path, hit.start)
         from media.files import read_file
         from media.photo import thumbnail
         from store.previews import PREVIEW_SIZE, Previews, is_preview
@@ -208,6 +279,8 @@ class Library:
         kept = previews.read(digest) if digest else None
         if kept is not None and is_preview(kept):
             return kept
+        if hit.kind is not Kind.PHOTO:
+            return _still(hit.path, hit.start or 0.0) if hit.kind is Kind.VIDEO else _spectrogram(hit.path)
         file = read_file(str(hit.path))
         made = thumbnail(file.data, hit.path.name, wanted or PREVIEW_SIZE)
         if wanted and file.digest == digest:
@@ -240,8 +313,10 @@ class Library:
         """Return what the library knows about one of its files; raises UnknownFileError."""
         self._must_exist()
         path = Path(os.path.abspath(expanded(file)))
+        from store.overview import info
+
         with self._reader() as reader:
-            found = reader.info(path)
+            found = info(reader, path)
         if found is None:
             raise UnknownFileError(f"{path} is not in the library; take it in with: glimpse index {path}")
         return found
@@ -249,14 +324,18 @@ class Library:
     @_of_library
     def status(self) -> Status:
         """Count what is in the library."""
+        from store.overview import status
+
         with self._reader() as reader:
-            return reader.status()
+            return status(reader)
 
     @_of_library
     def failures(self) -> list[Failure]:
         """Return the files that could not be read, and why."""
+        from store.overview import failures
+
         with self._reader() as reader:
-            return reader.failures()
+            return failures(reader)
 
     @_of_library
     def prune(self) -> int:
@@ -397,7 +476,7 @@ class Library:
                 encoder.prepare_texts()
             from search.engine import open_engine
 
-            self._engine = open_engine(self.settings.library, encoder, self.settings.cache)
+            self._engine = open_engine(self.settings.library, encoder, self.settings.cache, self._progress)
             if self._progress and not self._engine.is_complete():
                 name = encoder.space.name
                 self._progress(
@@ -409,3 +488,32 @@ class Library:
 def _folder(path: FilePath | None) -> Path | None:
     """Return the absolute path of a folder, which need not be there."""
     return None if path is None else Path(os.path.abspath(expanded(path)))
+
+
+def _kind(said: Kind | str | None) -> Kind | None:
+    if said is None or said in set(Kind):
+        return None if said is None else Kind(said)
+    raise QueryError(f"there is no kind '{said}'; the kinds are: {', '.join(Kind)}")
+
+
+def _still(path: Path, seconds: float) -> bytes:
+    """Return the frame of a film at a moment, WebP."""
+    from media.film import still
+    from media.recording import open_recording
+    from store.previews import PREVIEW_SIZE
+
+    with open_recording(path) as recording:
+        return still(recording, seconds, PREVIEW_SIZE)
+
+
+def _spectrogram(path: Path) -> bytes:
+    """Return a picture of what is to be heard, WebP."""
+    from media.recording import open_recording
+    from media.sound import blocks
+    from media.spectrogram import picture
+
+    with open_recording(path) as recording:
+        drawn = picture(blocks(recording))
+    if drawn is None:
+        raise MediaError("there is nothing to be heard in it")
+    return drawn

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from core.diagnosis import Diagnosis
 from core.errors import GlimpseError
-from core.types import Hit, IndexReport, Info, Metadata, Progress, SpaceStatus, Status, Tag
+from core.types import Hit, IndexReport, Info, Kind, Metadata, Progress, SpaceStatus, Status, Tag
 
 if TYPE_CHECKING:
     from glimpse.api import Library
@@ -78,17 +79,45 @@ def _spelt(character: str) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else repr(character)[1:-1]
 
 
+def clock(seconds: float) -> str:
+    """Return a time as a player shows it: 0:42, 1:02:03; parts of a second are left out."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def clocks(start: float, end: float) -> str:
+    """Return from when to when as a player shows it; begun seconds count."""
+    return f"{clock(start)}-{clock(math.ceil(round(end, 2)))}"
+
+
+def moment(hit: Hit) -> str:
+    """Return when in a recording something was found, "" for photos: 0:42-0:52 of sound, 0:42 of a film."""
+    if hit.start is None:
+        return ""
+    if hit.kind == Kind.VIDEO or hit.end is None:
+        return clock(hit.start)
+    return clocks(hit.start, hit.end)
+
+
 def hit_line(hit: Hit) -> str:
-    """Return score and path, and how often the photo is there besides."""
+    """Return score and path, when it happens, and how often the same is there besides."""
+    when = f"  {moment(hit)}" if hit.start is not None else ""
     more = f"  (+{len(hit.also)} more)" if hit.also else ""
     beside = "".join(f"  + {printable(Path(path.name))}" for path in hit.companions)
-    return f"{hit.score:6.3f}  {printable(hit.path)}{more}{beside}"
+    score = "  name" if hit.by_name else f"{hit.score:6.3f}"
+    return f"{score}  {printable(hit.path)}{when}{more}{beside}"
 
 
 def hit_dict(hit: Hit) -> dict[str, Any]:
     """Return a hit as plain values; the schema is in README.md. Bytes that are not UTF-8 become \\udcXX (PEP 383)."""
     row: dict[str, Any] = {"path": str(hit.path), "score": round(hit.score, 6), "kind": hit.kind, "id": hit.id}
+    row |= {"start": _seconds(hit.start), "end": _seconds(hit.end), "by_name": hit.by_name}
     return row | {"also": [str(path) for path in hit.also], "companions": [str(path) for path in hit.companions]}
+
+
+def _seconds(time: float | None) -> float | None:
+    return None if time is None else round(time, 3)
 
 
 def tags_line(file: Path, tags: list[Tag]) -> str:
@@ -103,7 +132,7 @@ def summary(report: IndexReport) -> str:
     )
     if report.dry_run:
         return f"would be: {counts}; nothing was changed"
-    return f"{counts} in {report.seconds:.1f} s ({report.photos_per_second:.1f} photos/s)"
+    return f"{counts} in {report.seconds:.1f} s ({report.photos_per_second:.1f} files/s)"
 
 
 def index_report(report: IndexReport) -> None:
@@ -136,6 +165,7 @@ def info_dict(info: Info) -> dict[str, Any]:
     return {
         "path": str(info.path),
         "id": info.id,
+        "kind": info.kind,
         "size": info.size,
         **asdict(info.metadata),
         "place": asdict(info.place) if info.place else None,
@@ -151,10 +181,11 @@ def info_text(info: Info) -> str:
     """Return what is known about a file for people, a line for each thing that is."""
     said, size, place = info.metadata, info.size, info.place
     rows = [
-        ("photo", printable(info.path)),
+        (info.kind or "file", printable(info.path)),
         ("unreadable", info.failure),
         ("belongs to", info.belongs_to and printable(info.belongs_to)),
         ("size", size and f"{size[0]} x {size[1]}" + (", cut short" if info.damaged else "")),
+        ("length", said.duration is not None and clock(said.duration)),
         ("taken", said.taken and f"{said.taken.replace('T', ' ')}{_offset(said.offset)} ({said.taken_from})"),
         ("place", place and ", ".join(part for part in (place.town, place.region, place.country) if part)),
         ("position", _position(said)),
@@ -162,6 +193,7 @@ def info_text(info: Info) -> str:
         ("exposure", _exposure(said)),
         ("rating", said.rating is not None and f"{said.rating} of 5"),
         ("title", said.title),
+        ("artist", said.artist),
         ("description", said.description),
         ("keywords", ", ".join(said.keywords)),
         ("with", ", ".join(printable(Path(path.name)) for path in info.companions)),
@@ -211,6 +243,7 @@ def status_dict(status: Status) -> dict[str, Any]:
         "companions": status.companions,
         "gone": status.gone,
         "contents": status.contents,
+        "kinds": status.kinds,
         "failures": status.failures,
         "damaged": status.damaged,
         "bytes": status.bytes,
@@ -227,7 +260,7 @@ def status_text(status: Status) -> str:
     rows = [
         ("library", f"{printable(status.library)} ({status.bytes / 1e6:,.1f} MB)"),
         *((("model" if space.current else "and"), _space_text(space)) for space in _current_first(status.spaces)),
-        ("photos", f"{status.files:,} files, {status.contents:,} distinct"),
+        ("files", f"{status.files:,}, {status.contents:,} distinct: {_kinds(status)}"),
         *(("index", index_text(space)) for space in status.spaces if space.current),
         ("previews", f"{status.previews:,} ({status.preview_bytes / 1e6:,.1f} MB)"),
         ("gone", f"{status.gone:,} files" + (" (forget them with: glimpse prune)" if status.gone else "")),
@@ -248,6 +281,31 @@ def status_text(status: Status) -> str:
     return "\n".join(f"{name:11} {value}" for name, value in rows)
 
 
+def learned_text(report: dict[str, Any]) -> str:
+    """Return how well something learned to hear, a line for each way that was tried."""
+    lines = [
+        f"learned from {report['recordings']:,} recordings ({report['pairs']:,} windows); "
+        f"kept: {report['kind']}, as judged by {report['held_out']:,} of them while they were held out",
+        f"{'':9} {'sound -> picture':^29}   {'picture -> sound':^29}",
+        f"{'':9} {' R@1   R@5  R@10  median rank':29}   {' R@1   R@5  R@10  median rank':29}",
+    ]
+    for name, found in report["found"].items():
+        ways = (_ranks(found.get(way, found)) for way in ("sound_to_picture", "picture_to_sound"))  # chance has one
+        lines.append(f"{name:9} {'   '.join(ways)}")
+    return "\n".join(lines)
+
+
+def _ranks(found: dict[str, float]) -> str:
+    recalls = "  ".join(f"{found[f'R@{k}']:4.2f}".replace("0.", " .") for k in (1, 5, 10))
+    return f"{recalls}  {found['median_rank']:11.1f}"
+
+
+def _kinds(status: Status) -> str:
+    """Return how many there are of each kind."""
+    names = {"photo": "photo", "audio": "sound", "video": "film"}
+    return ", ".join(f"{n:,} {names[kind]}{'' if n == 1 else 's'}" for kind, n in status.kinds.items()) or "none"
+
+
 def _current_first(spaces: tuple[SpaceStatus, ...]) -> list[SpaceStatus]:
     return sorted(spaces, key=lambda space: not space.current)
 
@@ -258,7 +316,8 @@ def _space_text(space: SpaceStatus) -> str:
     if space.from_previews:
         parts.append(f"{space.from_previews:,} from previews")
     if space.missing:
-        parts.append(f"{space.missing:,} photos missing")
+        what = "recordings" if space.modality == "sound" else "photos"
+        parts.append(f"{space.missing:,} {what} missing")
     if space.precision != "fp32" or space.self_test:
         parts.append(f"{space.precision}, {self_test_text(space)}")
     return ", ".join(parts)
@@ -272,7 +331,7 @@ def index_text(space: SpaceStatus) -> str:
     elif refused := index.get("refused"):
         text = f"exact; an inverted file of {refused['lists']:,} lists found too little ({_recall(refused)})"
     else:
-        text = "exact: every photo is compared"
+        text = "exact: every vector is compared"
     behind = space.vectors - index["covers"]
     return text + (f"; {behind:,} newer ones beside it" if behind > 0 and index["covers"] else "")
 
@@ -333,7 +392,9 @@ class ProgressBar:
             self._told = time.monotonic()
             rate = progress.done / (self._told - self._began)
             left = (progress.total - progress.done) / max(rate, 1e-9)
-            note(f"{progress.done:,} of {progress.total:,} photos, {rate:.1f}/s, {left / 60:.0f} min left")
+            detail = f", {progress.detail}" if progress.detail else ""
+            done = f"{progress.stage}: {progress.done:,} of {progress.total:,}"
+            note(f"{done}, {rate:.1f}/s, {left / 60:.0f} min left{detail}")
 
     def _draw(self, progress: Progress) -> None:
         """Draw the bar with rich, which is imported only here: the other commands answer faster without."""
@@ -342,13 +403,16 @@ class ProgressBar:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
-            rate = TextColumn("{task.fields[rate]:.1f} photos/s")
+            rate = TextColumn("{task.fields[rate]:.1f}/s")
             left = TimeRemainingColumn()
             self._bar = Bar(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, left, TextColumn("left"),
-                console=Console(stderr=True),
+                TextColumn("{task.fields[detail]}"), console=Console(stderr=True),
             )  # fmt: skip
-            self._task = self._bar.add_task(progress.stage, total=progress.total, rate=0.0)
+            self._task = self._bar.add_task(progress.stage, total=progress.total, rate=0.0, detail="")
             self._bar.start()
         rate_now = progress.done / max(time.monotonic() - self._began, 1e-9)
-        self._bar.update(self._task, completed=progress.done, total=progress.total, rate=rate_now)
+        self._bar.update(
+            self._task, description=progress.stage, completed=progress.done, total=progress.total, rate=rate_now,
+            detail=progress.detail,
+        )  # fmt: skip

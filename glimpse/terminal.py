@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import MediaError
 from core.types import Hit
-from glimpse.render import emit, plain, printable
+from glimpse.render import emit, moment, plain, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -104,7 +104,8 @@ class _Easel:
 
         name, folder = printable(Path(hit.path.name)), printable(hit.path.parent)
         more = f"  (+{len(hit.also)} more)" if hit.also else ""
-        caption = Text.assemble((f"{hit.score:.3f}  {name}", "bold"), f"{more}\n{folder}", overflow="fold")
+        when = f"  {moment(hit)}" if hit.start is not None else ""
+        caption = Text.assemble((f"{hit.score:.3f}  {name}", "bold"), f"{when}{more}\n{folder}", overflow="fold")
         try:
             picture = self._picture(io.BytesIO(self._picture_of(hit)), width="auto", height="auto")
         except MediaError as error:

@@ -58,7 +58,7 @@ def test_index_ends_with_a_summary(tmp_path: Path, photos: Path) -> None:
     done = run("index", photos, "--library", tmp_path / "lib", *FAKE)
     assert done.returncode == 0  # a single failure is no failure of the run
     assert re.fullmatch(
-        r"4 added, 0 changed, 0 moved, 0 gone, 0 unchanged, 1 failed in [\d.]+ s \([\d.]+ photos/s\)\n",
+        r"4 added, 0 changed, 0 moved, 0 gone, 0 unchanged, 1 failed in [\d.]+ s \([\d.]+ files/s\)\n",
         done.stdout.decode(),
     )
     assert f"could not read {photos}/bad.jpg: the file is empty (0 bytes)" in done.stderr.decode()
@@ -79,7 +79,7 @@ def test_index_without_paths_looks_again_at_everything(fresh: Path) -> None:
 def test_search_json_has_the_documented_fields(indexed: Path) -> None:
     rows = [json.loads(line) for line in run("search", "red", "--json").stdout.splitlines()]
     assert len(rows) == len(COLOURS)
-    assert set(rows[0]) == {"path", "score", "kind", "id", "also", "companions"}
+    assert set(rows[0]) == {"path", "score", "kind", "id", "also", "companions", "start", "end", "by_name"}
     assert rows[0]["path"] == str(indexed / "red.png")
     assert rows[0]["kind"] == "photo"
 
@@ -114,7 +114,7 @@ def test_exit_codes(indexed: Path, tmp_path: Path) -> None:
     [
         (["search", "./nowhere.jpg"], "no file ./nowhere.jpg; to search for these words, write text:./nowhere.jpg"),
         (["search", "nowhere.jpg"], "there is no file nowhere.jpg"),
-        (["search", "./"], "is a folder; name a photo in it"),
+        (["search", "./"], "is a folder; name a file in it"),
         (["search", "   "], "the query is empty"),
         (["search", "0:red"], "must be between 0.001 and 1000"),
         (["search", "red", "--minus", "red"], "cancel each other out"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
 from hypothesis import given
@@ -268,7 +269,7 @@ def test_a_failure_is_a_line(command: Command, standing: Standing) -> None:
 def test_the_status_is_a_line_for_each_thing(command: Command, standing: Standing) -> None:
     done = command("status")
     assert_printable(done.out)
-    labels = ["library", "model", "photos", "index", "previews", "gone", "unreadable", "folder", "last run"]
+    labels = ["library", "model", "files", "index", "previews", "gone", "unreadable", "folder", "last run"]
     assert [line[:11].strip() for line in done.lines] == labels
 
 
@@ -413,7 +414,7 @@ class Structure(HTMLParser):
         self.other.append(data)
 
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+POLICY = "default-src 'none'; img-src data:; media-src file:; style-src 'unsafe-inline'"
 
 
 def assert_sound(text: str, query: str, hits: list[Hit], pictures: bool = True) -> None:
@@ -421,26 +422,41 @@ def assert_sound(text: str, query: str, hits: list[Hit], pictures: bool = True) 
     found = Structure(text)
     assert found.other == []
     n = len(hits)
+    kinds = Counter(hit.kind for hit in hits)
+    timed = n - kinds["photo"]
+    shown_by = {"img": n - kinds["video"]} if pictures else {"span": n}
     expected = Counter(
         dict.fromkeys(("html", "head", "title", "style", "body", "h2"), 1)
         | {"meta": 3, "div": n + 1, "figure": n, "figcaption": n, "b": n}
-        | ({"img" if pictures else "span": n} if n else {"p": 1})
+        | {"a": timed, "i": timed, "audio": kinds["audio"], "video": kinds["video"]}
+        | (shown_by if n else {"p": 1})
     )
     assert Counter(tag for tag, _ in found.elements) == Counter(
         {tag: count for tag, count in expected.items() if count}
     )
     attributes = {
         "html": {"lang"}, "meta": {"charset", "name", "content", "http-equiv"}, "div": {"class"}, "p": {"class"},
-        "figure": {"title"}, "img": {"alt", "src"}, "span": {"class"},
+        "figure": {"title"}, "img": {"alt", "src"}, "span": {"class"}, "a": {"href"},
+        "audio": {"controls", "preload", "src", "aria-label"},
+        "video": {"controls", "preload", "src", "aria-label", "poster"},
     }  # fmt: skip
     for tag, held in found.elements:
         assert held.keys() <= attributes.get(tag, set())
     assert ("meta", {"http-equiv": "Content-Security-Policy", "content": POLICY}) in found.elements
     titles = [held["title"] for tag, held in found.elements if tag == "figure"]
     assert titles == [render.printable(hit.path) for hit in hits]
+    players = [held for tag, held in found.elements if tag in ("audio", "video")]
+    links = [held["href"] for tag, held in found.elements if tag == "a"]
+    urls = [urlsplit(held["src"] or "") for held in players]
+    assert [url.geturl() for url in urls] == links
+    assert {(url.scheme, url.netloc, url.query, url.fragment) for url in urls} <= {("file", "", "", "t=1.50,11.50")}
+    recordings = [hit for hit in hits if hit.kind != "photo"]
+    assert [unquote_to_bytes(url.path) for url in urls] == [os.fsencode(hit.path) for hit in recordings]
+    assert [held["aria-label"] for held in players] == [render.plain(hit.path.name) for hit in recordings]
     if pictures:
         shown = [held for tag, held in found.elements if tag == "img"]
-        assert [held["alt"] for held in shown] == [render.plain(hit.path.name) for hit in hits]
+        assert [held["alt"] for held in shown] == [render.plain(h.path.name) for h in hits if h.kind != "video"]
+        shown += [{"src": held["poster"]} for tag, held in found.elements if tag == "video"]
         assert all(re.fullmatch(r"data:image/webp;base64,[\w+/=]+", held["src"] or "") for held in shown)
     assert "".join(found.texts.get("h2", [])).strip(" ") == render.plain(query).strip(" ")
     assert_printable(text)
@@ -460,7 +476,8 @@ def test_a_page_holds_words_as_text(name: str, command: Command, standing: Stand
 
 @given(query=st.text(max_size=30), name=st.binary(min_size=1, max_size=30), reason=st.text(max_size=30))
 def test_whatever_is_on_a_page_is_text(query: str, name: bytes, reason: str) -> None:
-    hits = [Hit(Path("/", os.fsdecode(name)), 0.5, "photo", 1)]
+    path = Path("/", os.fsdecode(name))
+    hits = [Hit(path, 0.5, "photo", 1), *(Hit(path, 0.5, k, 1, start=1.5, end=11.5) for k in ("audio", "video"))]
 
     def unreadable(_: Hit) -> bytes:
         raise MediaError(reason)

@@ -15,6 +15,7 @@ from glimpse.cli.demo import demo
 from glimpse.cli.doctor import doctor
 from glimpse.cli.index import index
 from glimpse.cli.info import info
+from glimpse.cli.learn_sound import learn_sound
 from glimpse.cli.models import models
 from glimpse.cli.prune import prune
 from glimpse.cli.search import search
@@ -45,7 +46,7 @@ def cli() -> None:
     """
 
 
-for command in (index, search, similar, tag, info, status, models, prune, backup, doctor, demo):
+for command in (index, search, similar, tag, learn_sound, info, status, models, prune, backup, doctor, demo):
     cli.add_command(command)
 
 

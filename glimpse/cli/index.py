@@ -61,9 +61,9 @@ def index(
     model: str | None,
     json_: bool,
 ) -> int:
-    """Take photos in: new and changed ones are encoded, moved ones recognised, missing ones noted.
+    """Take photos, sounds and films in: new and changed ones are encoded, moved ones recognised, missing ones noted.
 
-    PATH is a folder or a photo; without any, all that was indexed before is looked at again. How a folder is walked
+    PATH is a folder or a file; without any, all that was indexed before is looked at again. How a folder is walked
     (--exclude, --hidden, --follow-symlinks) is said once and holds for it until something else is said, without any
     PATH for all; so does what is said of previews and of the index.
 

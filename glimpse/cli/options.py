@@ -52,13 +52,18 @@ def hits_options(command: F) -> F:
         (
             count_option(10),
             click.option(
-                "--in", "within", metavar="FOLDER", type=SomePath(), help="Only photos in FOLDER or below it."
+                "--in", "within", metavar="FOLDER", type=SomePath(), help="Only what lies in FOLDER or below it."
+            ),
+            click.option(
+                "--kind",
+                type=click.Choice(["photo", "audio", "video"]),
+                help="Only photos, only sounds, or only films.",
             ),
             click.option("--exact", is_flag=True, help="Compare every vector, however many there are."),
             click.option("--paths", is_flag=True, help="Print bare paths."),
             click.option("-0", "--null", is_flag=True, help="Print bare paths, each ended by NUL, for xargs -0."),
             json_option,
-            click.option("--preview", is_flag=True, help="Draw the photos in the terminal."),
+            click.option("--preview", is_flag=True, help="Draw the hits in the terminal."),
             click.option(
                 "--sheet",
                 metavar="FILE.html",

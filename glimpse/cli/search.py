@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("query")
-@click.option("--plus", multiple=True, metavar="TERM", help="Words or a picture to add; may be repeated.")
-@click.option("--minus", multiple=True, metavar="TERM", help="Words or a picture to subtract; may be repeated.")
+@click.option("--plus", multiple=True, metavar="TERM", help="Words or a file to add; may be repeated.")
+@click.option("--minus", multiple=True, metavar="TERM", help="Words or a file to subtract; may be repeated.")
 @hits_options
 def search(
     query: str,
@@ -27,33 +27,37 @@ def search(
     count: int,
     within: Path | None,
     exact: bool,
+    kind: str | None,
     **shown: Any,
 ) -> int:
-    """Find photos by words, by a picture, or by a sum of both; best first.
+    """Find photos, sounds and films by words, by a file of any of them, or by a sum of those; best first.
 
-    QUERY is words, or a picture (./x.jpg, ~/x.jpg, x.jpg). A term may carry a weight: 2:night.
+    QUERY is words, or a file (./x.jpg, ~/x.mp4, x.ogg). A term may carry a weight: 2:night.
     Exit code: 0 with hits, 1 without, 2 on an error.
 
     \b
     Examples:
       glimpse search 'a dog on the beach'
       glimpse search beach.jpg --minus day --plus 2:night
+      glimpse search bark.ogg --kind photo
       glimpse search 'birthday cake' --in ~/Pictures/2023 --preview
       glimpse search cat -0 | xargs -0 cp -t cats/
     """
     from glimpse.api import Library
 
     with Library(settings(library, model), note_stage) as opened:
-        hits = opened.search(query, count, plus=plus, minus=minus, within=within, exact=exact)
+        hits = opened.search(query, count, plus=plus, minus=minus, within=within, exact=exact, kind=kind)
         title = " ".join([query, *(f"+ {term}" for term in plus), *(f"- {term}" for term in minus)])
         return show(opened, hits, title, **shown)
 
 
 def note_stage(progress: "Progress") -> None:
-    """Say on stderr what is being waited for."""
+    """Say on stderr what is being waited for, once."""
     from glimpse import render
 
-    render.note(f"{progress.stage} ...")
+    if progress.done:
+        return
+    render.note(progress.stage if progress.stage.endswith(".") else f"{progress.stage} ...")
 
 
 def show(

@@ -20,16 +20,18 @@ def similar(
     count: int,
     within: Path | None,
     exact: bool,
+    kind: str | None,
     **shown: Any,
 ) -> int:
-    """Find the photos most like the picture FILE, which need not be in the library; best first.
+    """Find what is most like FILE, a picture, a sound or a film, which need not be in the library; best first.
 
     \b
-    Example:
+    Examples:
       glimpse similar ~/Pictures/cat.jpg -k 20 --open
+      glimpse similar waves.ogg --kind photo
     """
     from glimpse.api import Library
 
     with Library(settings(library, model), note_stage) as opened:
-        hits = opened.similar(file, count, within=within, exact=exact)
+        hits = opened.similar(file, count, within=within, exact=exact, kind=kind)
         return show(opened, hits, str(file), **shown)

@@ -17,9 +17,9 @@ from glimpse.defaults import settings
 @library_option
 @model_option
 def tag(files: tuple[Path, ...], count: int, json_: bool, library: Path | None, model: str | None) -> int:
-    """Suggest tags for photos, with scores; best first. They need not be in the library.
+    """Suggest tags for photos, sounds and films, with scores; best first. They need not be in the library.
 
-    Exit code: 0, or 2 if a photo could not be read; the others are tagged all the same.
+    Exit code: 0, or 2 if a file could not be read; the others are tagged all the same.
 
     \b
     Example:
