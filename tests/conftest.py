@@ -1,9 +1,10 @@
 """Fixtures for the whole suite: no network, nothing of the user's, one export of the built-in model."""
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,31 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
     monkeypatch.setattr(DecodeProcess, "read", counting)
     return opened
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all of tests.recordings.MAKE."""
+    from tests.recordings import MAKE
+
+    folder = tmp_path_factory.mktemp("made")
+    for name, make in MAKE.items():
+        make(folder / name)
+    return folder
+
+
+@pytest.fixture
+def put(made: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Put recordings of MAKE into the folder "in"; returns the folder."""
+
+    def put(*names: str) -> Path:
+        folder = tmp_path / "in"
+        folder.mkdir(exist_ok=True)
+        for name in names:
+            shutil.copy(made / name, folder / name)
+        return folder
+
+    return put
 
 
 def paint(path: Path | str | bytes, colour: tuple[int, int, int], size: tuple[int, int] = (32, 24)) -> None:

@@ -36,7 +36,9 @@ from core.settings import Settings
 from media import isolated
 from store.writer import Writer
 from tests.conftest import ROOT, paint
+from tests.films import tone, write_film
 from tests.plain_user import InThread
+from tests.recordings import Deaf
 
 BEFORE, AFTER, HALF = "before", "after", "half"
 """When to kill: before a call, after it, or after it with only half of the file that it wrote on the disk."""
@@ -121,10 +123,24 @@ def settings(place: Path) -> Settings:
     return Settings(place / "library", place / "cache", "fake", workers=1, batch_size=3)
 
 
+def opened(place: Path) -> glimpse.Library:
+    """Open a library; where there is a file "deaf", with a model that has to be taught to hear."""
+    library = glimpse.Library(settings(place))
+    if (place / "deaf").exists():
+        library._encoder, library._loaded = Deaf(), "fake"
+    return library
+
+
 def do_index(place: Path) -> None:
     """Index the photos."""
-    with glimpse.Library(settings(place)) as library:
+    with opened(place) as library:
         library.index([place / "photos"])
+
+
+def do_learn(place: Path) -> None:
+    """Teach a library to hear, and have it hear."""
+    with opened(place) as library:
+        library.learn_sound()
 
 
 def do_prune(place: Path) -> None:
@@ -162,6 +178,7 @@ def do_drop(place: Path) -> None:
 
 ACTS: dict[str, Callable[[Path], None]] = {
     "index": do_index,
+    "learn": do_learn,
     "prune": do_prune,
     "search": do_search,
     "grow": do_grow,
@@ -199,6 +216,7 @@ def warm_up() -> None:
         place = Path(scratch)
         (place / "photos").mkdir()
         paint(place / "photos" / "a.png", (255, 0, 0))
+        write_film(place / "photos" / "a.mkv", [((255, 0, 0), 0.5)], sound=tone(0.5))
         for act in ("index", "search", "prune", "grow"):
             ACTS[act](place)
     isolated.close_idle()

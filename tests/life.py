@@ -180,7 +180,7 @@ def foresee(before: Seen, place: Path, files: dict[str, str], movies: set[str], 
         (path, movie)
         for path in disk
         for movie in movies
-        if movie == f"{path.removesuffix('.jpg')}.mov" != f"{path}.mov"
+        if movie == f"{path.removesuffix('.jpg')}.mp" != f"{path}.mp"
     }
     needed = {content for content in disk.values() if content in PHOTOS}
     if not named:  # what is out of sight, from its preview

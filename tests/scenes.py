@@ -17,7 +17,9 @@ from store.indexfile import verify
 from store.schema import metadata_of
 from tests import old_libraries
 from tests.conftest import paint
-from tests.killing import FEW, Killer, do_grow, settings
+from tests.films import silence, tone, write_film, write_sound
+from tests.killing import FEW, Killer, do_grow, opened, settings
+from tests.recordings import blinded, pairs
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="{stars}"
@@ -28,8 +30,9 @@ TABLES = {
     "files": "SELECT r.path, f.path, hex(c.digest), f.size, f.mtime_ns, f.inode, f.device, f.gone, f.failure, "
     "f.retry, p.path, f.beside FROM files f JOIN roots r ON r.id = f.root_id LEFT JOIN contents c "
     "ON c.id = f.content_id LEFT JOIN files p ON p.id = f.primary_id",
-    "contents": "SELECT hex(digest), kind, size, width, height, damaged, metadata FROM contents",
-    "vectors": "SELECT p.name, p.revision, hex(c.digest), s.kind, hex(v.vector), v.from_preview FROM vectors v "
+    "contents": "SELECT hex(digest), kind, size, width, height, damaged, metadata, heard FROM contents",
+    "vectors": "SELECT p.name, p.revision, hex(c.digest), s.kind, s.start, s.end, hex(v.vector), v.from_preview "
+    "FROM vectors v "
     "JOIN spaces p ON p.id = v.space_id JOIN segments s ON s.id = v.segment_id JOIN contents c "
     "ON c.id = s.content_id",
     "metadata": f"SELECT f.path, {_ABOUT} FROM metadata m JOIN files f ON f.id = m.file_id",
@@ -40,6 +43,7 @@ TABLES = {
     "spaces": "SELECT p.name, p.revision, p.dim, p.precision, l.id IS NOT NULL, l.preview, m.modality, m.count, "
     "hex(m.mean) FROM spaces p LEFT JOIN library l ON l.current_space_id = p.id LEFT JOIN means m "
     "ON m.space_id = p.id",
+    "towers": "SELECT p.name, t.revision, hex(t.weights), t.report FROM towers t JOIN spaces p ON p.id = t.space_id",
     "tombstones": "SELECT count(*) FROM tombstones",
     "version": "SELECT version_num FROM alembic_version",
 }
@@ -183,15 +187,48 @@ def old(place: Path) -> None:
     old_libraries.load("0001", place)
 
 
+def sounding(place: Path) -> None:
+    """Sounds and films of every sort among photos, in a library that has some of them."""
+    photos = place / "photos"
+    photos.mkdir()
+    write_sound(photos / "low.flac", tone(12, 300))
+    write_film(photos / "film.mp4", [((255, 0, 0), 2.0), ((0, 0, 255), 2.0)], sound=tone(4, 1000))
+    write_sound(photos / "goes.wav", tone(1, 700))
+    paint(photos / "a.png", (255, 0, 0))
+    index(place)
+    (photos / "goes.wav").unlink()
+    (photos / "film.mp4").rename(photos / "moved.mp4")
+    write_sound(photos / "low.flac", tone(3, 3000))  # changed
+    (photos / "low.flac.xmp").write_text(XMP.format(stars=3, word="summer"), encoding="utf-8")
+    for number in range(3):
+        shots = [((255, 40 * number, 0), 2.0), ((0, 40 * number, 255), 2.0)]
+        write_film(photos / f"new{number}.mp4", shots, sound=tone(4, 400 * (number + 1)))
+        write_sound(photos / f"new{number}.ogg", tone(2, 500 * (number + 1)), metadata={"title": f"number {number}"})
+        paint(photos / f"b{number}.png", (250, 30 * number, 30 * number))
+    shutil.copy(photos / "new0.mp4", photos / "a copy.mp4")
+    blinded(write_film(photos / "blind.mp4", [((255, 0, 0), 2.0)], sound=tone(2, 300)))
+    write_sound(photos / "silent.wav", silence(2))
+    (photos / "broken.ogg").write_bytes(b"OggS")
+
+
+def untaught(place: Path) -> None:
+    """A library with recordings to learn from, of a model that does not hear."""
+    (place / "deaf").touch()
+    pairs(place / "photos", 9)
+    for path in (place / "photos").iterdir():  # the words that are asked are in no name
+        path.rename(path.with_name(path.name.replace("red", "low")))
+    index(place)
+
+
 def index(place: Path) -> None:
     """Index the photos of a scene."""
-    with glimpse.Library(settings(place)) as library:
+    with opened(place) as library:
         library.index([place / "photos"])
 
 
 def search(place: Path) -> Found:
     """Return all that a search finds, best first: path, copies, score; nothing where there is no library yet."""
-    with glimpse.Library(settings(place)) as library:
+    with opened(place) as library:
         try:
             hits = library.search("red", k=1000)
         except LibraryError as error:

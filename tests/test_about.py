@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 import glimpse
-from core.types import IndexReport
+from core.types import IndexReport, Kind
+from media.isolated import DecodeProcess
 from tests.conftest import run
+from tests.films import write_film
 from tests.test_file_life import counts, found
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -248,15 +250,17 @@ def test_a_photo_that_went_without_its_movie_has_none(library: glimpse.Library, 
     album = tmp_path / "card"
     (album / "away").mkdir(parents=True)
     photograph(album / "IMG_1.JPG")
-    (album / "IMG_1.MOV").write_bytes(b"\0\0\0\x14ftypqt   a movie")
+    write_film(album / "IMG_1.mov", [((255, 0, 0), 1.0)])
     index(library, album)
     (album / "IMG_1.JPG").rename(album / "away" / "IMG_1.JPG")
-    assert counts(index(library, album)) == {"moved": 1}
-    (hit,) = library.search("red")
-    assert (hit.path, hit.companions, library.status().companions) == (album / "away" / "IMG_1.JPG", (), 0)
+    assert counts(index(library, album)) == {"moved": 1, "added": 1, "encoded": 1}  # a film of its own, now
+    photo, film = library.search("red")
+    assert (photo.path, photo.companions, library.status().companions) == (album / "away" / "IMG_1.JPG", (), 0)
+    assert (film.path, film.kind) == (album / "IMG_1.mov", Kind.VIDEO)
     (album / "away" / "IMG_1.JPG").rename(album / "IMG_1.JPG")
     assert counts(index(library, album)) == {"moved": 1}
-    assert library.search("red")[0].companions == (album / "IMG_1.MOV",)
+    (hit,) = library.search("red")
+    assert hit.companions == (album / "IMG_1.mov",)
 
 
 def test_what_belonged_to_a_photo_stands_alone_without_it(library: glimpse.Library, tmp_path: Path) -> None:
@@ -281,9 +285,9 @@ def test_what_belongs_to_an_unreadable_photo_is_read(library: glimpse.Library, t
     (album / "IMG_1.MOV").write_bytes(b"\0\0\0\x14ftypqt   a movie")
     Image.new("RGB", (64, 48), "blue").save(album / "IMG_1.DNG", "TIFF")
     report = library.index([album])
-    assert counts(report) == {"added": 1, "encoded": 1, "failed": 1}
+    assert counts(report) == {"added": 1, "encoded": 1, "failed": 2}
     assert found(library, "blue") == [album / "IMG_1.DNG"]
-    assert counts(library.index([album])) == {"unchanged": 1, "failed": 1}
+    assert counts(library.index([album])) == {"unchanged": 1, "failed": 2}
 
 
 def test_what_belongs_to_a_photo_that_breaks_is_read_at_once(library: glimpse.Library, tmp_path: Path) -> None:
@@ -292,21 +296,38 @@ def test_what_belongs_to_a_photo_that_breaks_is_read_at_once(library: glimpse.Li
     Image.new("RGB", (64, 48), "blue").save(tmp_path / "IMG_1.DNG", "TIFF")
     index(library, tmp_path)
     (tmp_path / "IMG_1.JPG").write_bytes(b"\xff\xd8\xff rubbish")
-    assert counts(library.index([tmp_path])) == {"added": 1, "encoded": 1, "failed": 1}
+    assert counts(library.index([tmp_path])) == {"added": 1, "encoded": 1, "failed": 2}
     assert found(library, "blue") == [tmp_path / "IMG_1.DNG"]
-    assert [failure.path.name for failure in library.failures()] == ["IMG_1.JPG"]  # and not the movie
+    assert [failure.path.name for failure in library.failures()] == ["IMG_1.JPG", "IMG_1.MOV"]
 
 
-def test_a_movie_whose_photo_is_gone_is_nothing(library: glimpse.Library, tmp_path: Path) -> None:
+def test_a_movie_whose_photo_is_gone_stands_for_itself(library: glimpse.Library, tmp_path: Path) -> None:
     photograph(tmp_path / "IMG_1.JPG")
-    (tmp_path / "IMG_1.MOV").write_bytes(b"\0\0\0\x14ftypqt   a movie")
+    write_film(tmp_path / "IMG_1.mov", [((255, 0, 0), 1.0)])
     index(library, tmp_path)
     (tmp_path / "IMG_1.JPG").unlink()
     for _ in range(2):
         report = library.index([tmp_path])
         assert (report.failed, library.failures()) == (0, [])
         library.prune()
-    assert ask(library, "SELECT count(*) FROM files") == [(0,)]
+    (hit,) = library.search("red")
+    assert (hit.path, hit.kind) == (tmp_path / "IMG_1.mov", Kind.VIDEO)
+
+
+def test_a_movie_too_long_for_a_live_photo_is_a_film(
+    library: glimpse.Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photograph(tmp_path / "party.jpg")
+    write_film(tmp_path / "party.mp4", [((0, 0, 255), 12.0)])
+    photograph(tmp_path / "live.jpg")
+    write_film(tmp_path / "live.mp4", [((0, 0, 255), 3.0)])
+    index(library, tmp_path)
+    (film,) = library.search("blue", kind="video")
+    assert film.path == tmp_path / "party.mp4"
+    assert library.info(tmp_path / "live.mp4").belongs_to == tmp_path / "live.jpg"
+    for look in ("open", "seconds_of"):
+        monkeypatch.setattr(DecodeProcess, look, lambda *_: pytest.fail("it was looked at before"))
+    assert counts(library.index([tmp_path])) == {"unchanged": 3}
 
 
 def test_pairs_move_together(library: glimpse.Library, tmp_path: Path, reads: list[bytes]) -> None:

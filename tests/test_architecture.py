@@ -38,6 +38,8 @@ HOMES = {
     "openvino": "encoders",
     "sentence_transformers": "encoders",
     "PIL": "media",
+    "av": "media",
+    "soxr": "media",
     "pillow_heif": "media",
     "rawpy": "media",
     "defusedxml": "media",

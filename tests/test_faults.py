@@ -55,6 +55,17 @@ STEPS = [
     Step("tiers: both are in place", "grown", "store.growth._Files._save", 6),
     Step("migration: a column is added", "old", "alembic.ddl.impl.DefaultImpl.add_column", 4),
     Step("migration: committed", "old", COMMIT),
+    Step("recordings: a film is opened", "sounding", "media.isolated.DecodeProcess.open", 5, BEFORE),
+    Step("recordings: while listening", "sounding", "encoders.fake.FakeSounds.encode_sounds", 3),
+    Step("recordings: between its frames and its sound", "sounding", "encoders.fake.FakeEncoder.encode_images", 3),
+    Step("recordings: vectors written", "sounding", "store.batch._add_vectors", 2),
+    Step("recordings: just before COMMIT", "sounding", "store.writer.write_batch", 2),
+    Step("recordings: the mean written", "sounding", "store.writer.Writer.set_mean", 2, BEFORE),
+    Step("learning: while listening", "untaught", "encoders.examples.Examples.add", 5),
+    Step("learning: while learning", "untaught", "encoders.ridge.fit", 4),
+    Step("learning: learned, not kept", "untaught", "store.writer.Writer.set_tower", when=BEFORE),
+    Step("learning: kept, nothing heard", "untaught", "store.writer.Writer.set_tower"),
+    Step("learning: kept, some heard", "untaught", "encoders.learned.LearnedEncoder.encode_sounds", 6),
     Step("prune: committed", "gone", "store.writer.Previews.sweep", when=BEFORE),
     Step("prune: a preview deleted", "gone", "os.unlink", 1),
     Step("a model dropped: not committed", "two", COMMIT, when=BEFORE),
@@ -71,6 +82,12 @@ MORE_STEPS = [
     Step("a batch: contents written", "new", "store.batch._add_contents", 2),
     Step("a batch: tags written", "new", "store.batch._tag_ids"),
     Step("a batch: metadata written", "again", "store.batch._write_metadata", 2),
+    Step("recordings: the ear is opened", "sounding", "encoders.ears.sound_encoder"),
+    Step("recordings: a space of sound is made", "untaught", "store.writer.Writer.add_space", 3),
+    Step("recordings: files written", "sounding", "store.batch._write_files", 2),
+    Step("recordings: committed", "sounding", "store.writer.Writer.commit", 3),
+    Step("recordings: older versions dropped", "untaught", "store.writer.Writer.drop_older"),
+    Step("learning: the old tower is deleted", "untaught", COMMIT, 3, BEFORE),
     Step("moved files noted", "again", "store.writer.Writer.commit", 1),
     Step("all batches committed", "again", "indexer.pipeline._Run._take_jobs", 1),
     Step("files marked gone", "again", "store.writer.Writer.mark_gone"),
@@ -93,6 +110,8 @@ MORE_STEPS = [
 ACTS = {
     "new": "index",
     "again": "index",
+    "sounding": "index",
+    "untaught": "learn",
     "gone": "prune",
     "bare": "search",
     "grown": "grow",
@@ -271,7 +290,7 @@ def test_what_can_be_made_again_costs_no_run(
 # The long form
 
 
-INDEXING = [step for step in (*STEPS, *MORE_STEPS) if step.scene in ("new", "again", "grown")]
+INDEXING = [step for step in (*STEPS, *MORE_STEPS) if step.scene in ("new", "again", "sounding", "grown")]
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ import pytest
 
 import glimpse
 from tests.conftest import DEMO, ROOT
+from tests.test_every_pair import CASES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -52,6 +53,11 @@ def test_the_python_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None
     exec(blocks("python", "From Python"), {})
     added, path, _ = capsys.readouterr().out.split()
     assert (added, Path(path).name) == ("9", "cat.png")
+
+
+def test_every_pair_of_the_table_is_tried() -> None:
+    commands = re.findall(r"^\|.*\| `(glimpse [^`]+)` \|$", README, re.MULTILINE)
+    assert commands == [case.command for case in CASES.values()]
 
 
 def test_every_command_is_in_the_readme() -> None:
