@@ -17,7 +17,7 @@ import safetensors.numpy
 
 from core.errors import ModelError
 from core.types import Samples, Space, Vector, Vectors
-from encoders.base import BATCH_SIZE, unit
+from encoders.base import BATCH_SIZE, SoundEncoder, unit
 from encoders.heard import FRAME_SECONDS, FRAMES, Heard, filled, heard, statistics
 from encoders.mel import Mel
 from encoders.ridge import Ridge
@@ -147,9 +147,38 @@ class Head:
         mapped = centred @ self.bridge + np.tanh(centred @ self.inner) @ self.outer
         return unit(mapped.astype(np.float32))
 
+    def hidden(self, stored: Vectors) -> Numbers:
+        """Return what each hidden unit does with stored rows, -1..1, shape (n, hidden)."""
+        return np.tanh((unit(stored.astype(np.float32)) - self.mean) @ self.inner)
+
     def toward(self, target: Vector) -> Vector:
         """Return the direction among stored rows in which the cosine to a joint vector grows at the centre."""
         return unit((self.bridge + self.inner @ self.outer) @ target)
+
+
+class HeardBy:
+    """A frozen sound encoder with a head upon it: what is to be looked into, as in a tower that was learned whole.
+
+    Its hidden units tell of a window as a whole, which is one moment.
+    """
+
+    def __init__(self, encoder: SoundEncoder, head: Head) -> None:
+        self.rate = encoder.rate
+        self._encoder, self._head = encoder, head
+
+    @property
+    def units(self) -> int:
+        """Return how many hidden units `activations` tells of."""
+        return int(self._head.inner.shape[1])
+
+    def activations(self, samples: Samples) -> tuple[Numbers, Numbers]:
+        """Return the middle of a window in seconds, shape (1,), and what each hidden unit does, shape (1, units)."""
+        middle = np.array([len(samples) / self.rate / 2], np.float32)
+        return middle, self._head.hidden(self._encoder.encode_sounds([samples]))
+
+    def encode_sounds(self, windows: Sequence[Samples]) -> Vectors:
+        """Encode windows into unit rows of the joint space."""
+        return self._head.rows(self._encoder.encode_sounds(windows))
 
 
 def is_head(weights: bytes) -> bool:

@@ -194,7 +194,7 @@ class _Towers:
         return Weights(kind, self._joint.key, self._examples.rate, "", tensors)
 
     def _network(self, split: Split, name: str, until: int | None) -> Rower:
-        from encoders.lessons import spectrograms
+        from encoders.distillation import spectrograms
         from encoders.student import graph, student
         from encoders.training import encode
 
@@ -224,7 +224,7 @@ class _Heads:
 
     def learn(self, split: Split, name: str, until: int | None = None) -> dict[str, Rower]:
         """Train the head from the bridge on."""
-        from encoders.lessons import frozen
+        from encoders.distillation import frozen
         from encoders.student import head
         from encoders.training import encode
 
@@ -251,7 +251,7 @@ class _Heads:
 
 def _train(model: Any, inputs: Any, taught: _Taught, split: Split, runs: _Runs, name: str, until: int | None) -> int:
     """Train a model and return its best epoch."""
-    from encoders.lessons import Taught
+    from encoders.distillation import Taught
     from encoders.training import Run, train
 
     stage = "learning from everything" if until else "learning, some held out"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from core.types import Progress, ProgressCallback, StopRequested, Vectors
-from encoders.lessons import Inputs, Taught, loss
+from encoders.distillation import Inputs, Taught, loss
 from encoders.plan import Numbers, Plan, Split
 from encoders.retrieval import likelihood, ranks, sample
 

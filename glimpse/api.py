@@ -19,7 +19,6 @@ from core.errors import (
     GlimpseError,
     LibraryBusyError,
     LibraryError,
-    MediaError,
     NoLibraryError,
     OldLibraryError,
     QueryError,
@@ -266,27 +265,10 @@ class Library:
 
         Of a film, the moment that was found, where the file is there. Raises MediaError where there is neither.
         """
-        if hit.kind is Kind.VIDEO and hit.start:
-            with contextlib.suppress(MediaError):
-                return _still(hit.path, hit.start)
-        from media.files import read_file
-        from media.photo import thumbnail
-        from store.previews import PREVIEW_SIZE, Previews, is_preview
+        from glimpse.showing import picture_of
 
-        previews = Previews(self.settings.library)
         with self._reader() as reader:
-            digest, wanted = reader.digest(hit.id), reader.preview_size()
-        kept = previews.read(digest) if digest else None
-        if kept is not None and is_preview(kept):
-            return kept
-        if hit.kind is not Kind.PHOTO:
-            return _still(hit.path, hit.start or 0.0) if hit.kind is Kind.VIDEO else _spectrogram(hit.path)
-        file = read_file(str(hit.path))
-        made = thumbnail(file.data, hit.path.name, wanted or PREVIEW_SIZE)
-        if wanted and file.digest == digest:
-            with contextlib.suppress(OSError):  # a read-only disk: made again next time
-                previews.write(digest, made)
-        return made
+            return picture_of(hit, reader)
 
     @_of_library
     def use_model(self, model: str, anyway: bool = False) -> None:
@@ -494,26 +476,3 @@ def _kind(said: Kind | str | None) -> Kind | None:
     if said is None or said in set(Kind):
         return None if said is None else Kind(said)
     raise QueryError(f"there is no kind '{said}'; the kinds are: {', '.join(Kind)}")
-
-
-def _still(path: Path, seconds: float) -> bytes:
-    """Return the frame of a film at a moment, WebP."""
-    from media.film import still
-    from media.recording import open_recording
-    from store.previews import PREVIEW_SIZE
-
-    with open_recording(path) as recording:
-        return still(recording, seconds, PREVIEW_SIZE)
-
-
-def _spectrogram(path: Path) -> bytes:
-    """Return a picture of what is to be heard, WebP."""
-    from media.recording import open_recording
-    from media.sound import blocks
-    from media.spectrogram import picture
-
-    with open_recording(path) as recording:
-        drawn = picture(blocks(recording))
-    if drawn is None:
-        raise MediaError("there is nothing to be heard in it")
-    return drawn

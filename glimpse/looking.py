@@ -32,7 +32,8 @@ class Look:
 
     def __init__(self, library: "Library", encoder: Encoder, progress: ProgressCallback, stop: StopRequested) -> None:
         """Raises LibraryError where nothing was learned."""
-        from encoders.learned import is_head, open_learned
+        from encoders.ears import sound_encoder
+        from encoders.learned import HeardBy, is_head, open_head, open_learned
         from search.tags import TagBank
         from store.reader import Reader
         from store.recordings import paths, tower
@@ -43,11 +44,14 @@ class Look:
             found = paths(reader)
         if weights is None:
             raise LibraryError(f"nothing was learned for '{encoder.space.name}' yet; run: glimpse learn-sound")
+        self._tower: LearnedEncoder | HeardBy
         if is_head(weights):
-            raise LibraryError(
-                "what was learned is a small head upon CLAP, which has no units of its own to look into"
-            )
-        self._tower: LearnedEncoder = open_learned(weights, encoder.space)
+            clap = sound_encoder(encoder, weights, library.settings.cache, progress)
+            if clap is None:
+                raise LibraryError("what was learned is a head upon CLAP, which is gone; glimpse models get clap")
+            self._tower = HeardBy(clap, open_head(weights, encoder.space, clap.space))
+        else:
+            self._tower = open_learned(weights, encoder.space)
         self._paths: list[Path] = found[:: -(-len(found) // MOST)] if found else []
         self._bank: TagBank = TagBank(encoder, library.settings.cache, progress=progress)
         self._encoder, self._progress, self._stop = encoder, progress, stop
@@ -96,7 +100,7 @@ class Look:
         from indexer.learning import windows_of
 
         times, values, vectors = [], [], []
-        covered, step = 0.0, 0.25
+        covered, step = 0.0, HOP_SECONDS  # where a window is one moment
         for window in windows_of(path, self._tower.rate):
             at, rows = self._tower.activations(window.samples)
             if len(at) > 1:

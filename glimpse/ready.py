@@ -1,13 +1,10 @@
 """Make, at the end of an index run, what questions about sound would otherwise wait for."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from core.types import IndexReport, Modality, Progress, ProgressCallback, StopRequested
-from encoders.base import Encoder, Reads, SoundEncoder
-
-Hearing = Callable[[bytes | None], SoundEncoder | None]
-"""Returns what encodes sound, None where nothing does; given the weights of what learned to, if anything has."""
+from encoders.base import Encoder, Reads
+from indexer.hearing import Hearing
 
 
 class Stopped(Exception):  # noqa: N818 - no error

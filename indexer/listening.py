@@ -15,6 +15,7 @@ from core.types import FileStat, Frame, ImageInput, Kind, Span, StopRequested, V
 from encoders.base import SoundEncoder
 from indexer.diff import Job
 from indexer.encoding import PhotoEncoder
+from indexer.pairs import is_movie
 from indexer.reading import Read, read_beside
 from media.files import read_head
 from media.isolated import DecodeProcess, Opened, decode_process
@@ -22,7 +23,10 @@ from media.kinds import HEAD_BYTES, expected_recording, photo_format
 from media.metadata import merge
 from store.previews import Previews
 from store.records import Recorded
+from store.writer import Writer
 
+LIVE_SECONDS = 10.0
+"""The film of a Live Photo has three seconds; a longer one beside a photo is a film of its own."""
 AHEAD = 4
 """Pieces that are decoded before they are asked for: a few windows or frames each."""
 PATIENCE = 0.1
@@ -37,6 +41,22 @@ def is_recording(job: Job) -> bool:
         return photo_format(read_head(job.full_path, HEAD_BYTES), job.name) is None
     except (OSError, MediaError):  # which is told when it is read
         return True
+
+
+def is_film(job: Job, library: Writer, stop: StopRequested) -> bool:
+    """Say whether a movie beside a photo of its name is too long to belong to it; one look is remembered."""
+    if not is_movie(os.path.splitext(job.path)[1][1:].lower()):
+        return False
+    known = job.known
+    try:
+        if known and known.digest and job.stat.unchanged(known.stat):
+            seconds = library.embedded([known.digest])[known.digest].duration
+        else:
+            with decode_process(stop) as process:
+                seconds = process.seconds_of(job.full_path)
+    except (KeyError, MediaError):  # what cannot be read stays with its photo
+        return False
+    return seconds is not None and seconds > LIVE_SECONDS
 
 
 @dataclass(frozen=True)

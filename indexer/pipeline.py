@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.errors import GlimpseError, MediaError, ModelError
+from core.errors import GlimpseError
 from core.settings import Settings
 from core.types import (
     Failure,
     IndexReport,
-    Kind,
     Metadata,
     Modality,
     Progress,
@@ -25,15 +24,14 @@ from core.types import (
     Vectors,
     Walk,
 )
-from encoders.base import Encoder, Reads, SoundEncoder
+from encoders.base import Encoder, Reads
 from indexer.diff import Job, Plan, diff
 from indexer.encoding import MANY, PhotoEncoder, some_tags
-from indexer.listening import Listener, is_recording
-from indexer.pairs import is_movie
+from indexer.hearing import Ears, Hearing
+from indexer.listening import Listener, is_film, is_recording
 from indexer.places import look, places
 from indexer.reading import Read, Reader, read_beside
 from indexer.scan import Scan
-from media.isolated import decode_process
 from media.kinds import expected_media
 from media.metadata import merge
 from media.places import places_of
@@ -46,11 +44,6 @@ from store.writer import Writer
 ROWS_PER_BATCH = 500
 SECONDS_PER_BATCH = 2.0
 """A batch is committed when it holds enough photos to encode, this many rows, or is this old."""
-Hearing = Callable[[bytes | None], SoundEncoder | None]
-"""Returns what encodes sound, None where nothing does; given the weights of what learned to, if anything has."""
-HEAR = "glimpse learn-sound teaches it, and glimpse models get clap fetches what was taught elsewhere"
-LIVE_SECONDS = 10.0
-"""The film of a Live Photo has three seconds; a longer one beside a photo is a film of its own."""
 SEGMENTS = (WHOLE, MIDDLE)
 """What the frames of a photo become, in their order."""
 
@@ -81,10 +74,11 @@ def index(
     started = time.monotonic()
     with _no_garbage():
         scans = list(run.scans(paths, walk))
-        if run.recordings:
+        if run.ears.known:
             run.listen()
         roots = library.roots()
-        plan = Plan() if stop() else diff(scans, library.known_files(run.complete()), roots, stop)
+        known = library.known_files(run.ears.complete(run.reader.encoded))
+        plan = Plan() if stop() else diff(scans, known, roots, stop)
     if not stop():
         if dry_run:
             run.foresee(plan)
@@ -95,10 +89,10 @@ def index(
     if not dry_run:
         summary = {key: value for key, value in run.report.as_dict().items() if key != "failures"}
         library.finish(encoder.space, run.space_id, summary, complete=not run.report.interrupted)
-        if run.ear and run.sound_id:
-            library.set_mean(run.ear.space, run.sound_id, Modality.SOUND)
+        if run.ears.encoder and run.ears.space_id:
+            library.set_mean(run.ears.encoder.space, run.ears.space_id, Modality.SOUND)
             if not run.report.interrupted and not paths:
-                library.drop_older(run.sound_id, encoder.space.name)
+                library.drop_older(run.ears.space_id, encoder.space.name)
         name, current = encoder.space.name, library.current_model()
         if current != name and not run.report.interrupted:
             run.report.notes.append(f"'{current}' still answers; to search with '{name}': glimpse models use {name}")
@@ -149,42 +143,19 @@ class _Run:
         encoded = self.library.encoded_digests(self.space_id)
         preview = self.library.preview_size(self.settings.preview)
         animated = self.library.animated_digests()
-        self.recordings = self.library.heard_digests(None)
+        self.ears = Ears(self.library, self.space_id, self.hearing)
         self.reader = Reader(
-            self.encoder.image_input, encoded, animated, self.recordings, self.previews, self.settings, self.stop,
+            self.encoder.image_input, encoded, animated, self.ears.known, self.previews, self.settings, self.stop,
             preview,
         )  # fmt: skip
-        self.ear: SoundEncoder | None = None
-        self.sound_id: int | None = None
-        self.heard: set[bytes] = set()
-        self.listens = False
-        self.deaf: int | None = 0  # sounds that nothing has heard; None: it was said why
 
     def listen(self) -> None:
-        """Open what hears, if anything does, and see what it has heard; once a run."""
-        if self.listens:
-            return
-        self.listens = True
-        try:
-            self.ear = self.hearing(self.library.tower(self.space_id))
-        except ModelError as error:  # photos are taken in all the same
-            self.report.notes.append(f"sounds are found by name only: {error}")
-            self.deaf = None
-        if self.ear is not None:
-            space, texts = self.ear.space, self.texts or self._no_texts
-            self.sound_id = self.library.add_space(space, Modality.SOUND)
-            if isinstance(own := self.ear, Reads):  # texts of its own lie elsewhere
+        """Open what hears, if anything does; its index grows beside that of pictures."""
+        if self.ears.open() and (ear := self.ears.encoder) is not None:
+            texts = self.texts or self._no_texts
+            if isinstance(own := ear, Reads):  # texts of its own lie elsewhere
                 texts = lambda: own.encode_texts(some_tags())  # noqa: E731
-            self.growths.append(Growth(self.library, space, texts, self.progress, self.stop))
-        self.heard = self.library.heard_digests(self.sound_id)
-
-    def complete(self) -> set[bytes]:
-        """Return the digests of all contents that have all the vectors they can have."""
-        seen = self.reader.encoded
-        if not self.recordings:
-            return seen
-        films = self.library.films()
-        return (seen - films) | (seen & films & self.heard) | (self.heard - films)
+            self.growths.append(Growth(self.library, ear.space, texts, self.progress, self.stop))
 
     def scans(self, paths: Sequence[Path], walk: Walk | None) -> Iterator[Scan]:
         """Walk every path; those that cannot be seen are noted, and what is known of them is kept."""
@@ -205,7 +176,8 @@ class _Run:
         jobs = [*plan.jobs, *(self._out_of_sight(plan) if everything else ())]
         unreadable = self._take_jobs(jobs, plan)
         self._take_companions(plan, unreadable)
-        self._note_deafness()
+        if told := self.ears.finish(self.encoder.space.name):
+            self.report.notes.append(told)
         if not self.stop():
             self.photos.finish()
         if not self.stop():  # a file that this run did not reach may still turn out to be a moved one
@@ -238,6 +210,7 @@ class _Run:
                 self.report.added += 1
             else:
                 self.report.changed += 1
+        self.report.unchanged += sum(_is_there(job) for job, _ in plan.companions)  # long films beside photos
         self.report.gone = sum(known.digest is not None for known in plan.missing.newly_gone())
 
     def _count_known(self, plan: Plan) -> None:
@@ -249,7 +222,7 @@ class _Run:
         """Yield the photos that are not there to be read and that this model can have from their previews."""
         for job in plan.missing.out_of_sight():
             known = job.known
-            photo = known and known.digest and known.digest not in self.recordings
+            photo = known and known.digest and known.digest not in self.ears.known
             if photo and known and not known.encoded and self.previews.has(known.digest or b""):
                 yield job
 
@@ -281,18 +254,9 @@ class _Run:
 
     def _listener(self) -> Listener:
         return Listener(
-            self.encoder.image_input, self.photos, self.ear, self.reader.encoded, self.heard, self.previews,
-            self.reader.preview, self.stop,
+            self.encoder.image_input, self.photos, self.ears.encoder, self.reader.encoded, self.ears.heard,
+            self.previews, self.reader.preview, self.stop,
         )  # fmt: skip
-
-    def _note_deafness(self) -> None:
-        """Say once a run that recordings were taken in by name alone."""
-        if self.deaf and self.ear is None:
-            one = self.deaf == 1
-            self.report.notes.append(
-                f"{self.deaf:,} {'sound is' if one else 'sounds are'} found by name only: nothing hears for "
-                f"'{self.encoder.space.name}' yet; {HEAR}"
-            )
 
     def _take_batch(self, batch: Sequence[Read], plan: Plan) -> None:
         """Encode a batch and commit it in one transaction."""
@@ -312,7 +276,7 @@ class _Run:
                 )
             )  # fmt: skip
             self._keep_preview(read)
-        self.library.commit(self.space_id, rows, self.sound_id)
+        self.library.commit(self.space_id, rows, self.ears.space_id)
         self._remember(rows)
         if self.new >= MANY_NEW:
             self.grow(train=False)
@@ -330,11 +294,9 @@ class _Run:
                 self.reader.encoded.add(row.digest)
             self.new += len(row.vectors)
             if row.recorded is not None:
-                self.heard.add(row.digest)
+                self.ears.took(row.digest, row.recorded)
                 self.new += len(row.recorded.frames) + len(row.recorded.windows)
                 self.report.encoded += bool(row.recorded.frames or row.recorded.windows)
-                if self.deaf is not None and row.recorded.kind is Kind.AUDIO:
-                    self.deaf += not row.recorded.heard
 
     def _encode(self, batch: Sequence[Read]) -> dict[bytes, dict[str, Vector]]:
         """Encode the frames of each new content of a batch once."""
@@ -398,8 +360,8 @@ class _Run:
         for job, primary in plan.companions:
             if self.stop():  # each may be opened
                 return
-            if primary is not None and is_movie(os.path.splitext(job.path)[1][1:].lower()) and self._is_film(job):
-                if job.known and job.known.encoded and job.stat.unchanged(job.known.stat):
+            if primary is not None and is_film(job, self.library, self.stop):
+                if _is_there(job):
                     self.report.unchanged += 1
                 else:
                     alone.append(job)
@@ -413,19 +375,6 @@ class _Run:
         self._take_jobs(alone, plan)
         for start in range(0, len(rows), ROWS_PER_BATCH):
             self.library.commit(self.space_id, rows[start : start + ROWS_PER_BATCH])
-
-    def _is_film(self, job: Job) -> bool:
-        """Say whether a movie beside a photo of its name is too long to belong to it; one look is remembered."""
-        known = job.known
-        try:
-            if known and known.digest and job.stat.unchanged(known.stat):
-                seconds = self.library.embedded([known.digest])[known.digest].duration
-            else:
-                with decode_process(self.stop) as process:
-                    seconds = process.seconds_of(job.full_path)
-        except (KeyError, MediaError):  # what cannot be read stays with its photo
-            return False
-        return seconds is not None and seconds > LIVE_SECONDS
 
     def _count(self, outcome: str, path: bytes, reason: str | None) -> None:
         setattr(self.report, outcome, getattr(self.report, outcome) + 1)
@@ -458,6 +407,12 @@ def _outcome(read: Read, plan: Plan) -> tuple[str, int | None]:
     if known.gone or known.digest is None or (known.digest == read.digest and not known.encoded):
         return "added", known.id  # it is back, readable at last, or new to this model
     return ("unchanged" if known.digest == read.digest else "changed"), known.id
+
+
+def _is_there(job: Job) -> bool:
+    """Say whether a file is as the library knows it, with all its vectors."""
+    known = job.known
+    return known is not None and known.encoded and not known.gone and job.stat.unchanged(known.stat)
 
 
 def _failure(path: bytes, reason: str) -> Failure:

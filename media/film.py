@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from core.types import Frame, ImageInput, Pixels, Span
+from core.types import Frame, ImageInput, Span
 from media.reel import THUMBNAIL, Film, Look, Reel
 
 EVERY = 5.0
@@ -81,17 +81,11 @@ def preview(recording: Film, size: int) -> bytes:
     raise reel.nothing()
 
 
-def frame_at(recording: Film, seconds: float, want: ImageInput) -> Pixels:
-    """Return the pixels of what is seen at a moment, shape (want.size, want.size, 3); raises MediaError.
+def still(recording: Film, seconds: float, size: int) -> bytes:
+    """Return what is seen at a moment as an upright WebP of at most `size` px, the longer side; raises MediaError.
 
     seconds: from the beginning; before it, the first frame counts, after its end the last.
     """
-    reel = Reel(recording)
-    return reel.pixels(reel.at(seconds), want)
-
-
-def still(recording: Film, seconds: float, size: int) -> bytes:
-    """Return what is seen at a moment as an upright WebP of at most `size` px, the longer side; raises MediaError."""
     reel = Reel(recording)
     return reel.webp(reel.at(seconds), size)
 

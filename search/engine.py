@@ -3,6 +3,7 @@
 What only some queries need (decoding, the tags, what hears) is imported where it is needed: most are words.
 """
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -91,6 +92,7 @@ class Engine:
         if self._ear is None or self._ear[0] != state:
             from search.hearing import open_ear
 
+            self._broken = ""
             try:
                 ear = open_ear(self.reader, self.encoder, self.index.space, self.cache, self.progress)
             except ModelError as error:  # photos are found all the same
@@ -130,16 +132,17 @@ class Engine:
         """Return the Spaces to look into."""
         lanes = []
         listens = kind is not Kind.PHOTO and has_sound(self.reader)
-        both: Callable[[], Target] = lambda: self._compose(terms, vectors, centre=True)  # noqa: E731
+        ear = self.ear if listens else None
+        both = functools.cache(lambda: self._compose(terms, vectors, centre=True))
         if kind is not Kind.AUDIO:
             target = self._compose(terms, vectors)
             among = self._among(self.index, Kind.VIDEO if kind is Kind.VIDEO else None, within)
             standing = lambda rows: self._picture_standing(both(), rows)  # noqa: E731
             lanes.append(Lane(self.index, target.vector, target.scores, standing, among))
-        if listens and self.ear is None and self.progress:
+        if listens and ear is None and self.progress:
             self.progress(Progress(f"no sound is searched: {self._why_deaf()}."))
-        if listens and self.ear is not None and self.ear.index is not None:
-            lanes.append(self._sound_lane(self.ear, self.ear.index, terms, both, kind, within))
+        if ear is not None and ear.index is not None:
+            lanes.append(self._sound_lane(ear, ear.index, terms, both, kind, within))
         return [lane for lane in lanes if lane.among is None or len(lane.among)]
 
     def _sound_lane(
@@ -206,10 +209,11 @@ class Engine:
         words_alone = not others and term.modality is Modality.TEXT
         if kind not in (None, Kind.AUDIO) or not words_alone or not has(self.reader, Kind.AUDIO):
             return []
-        index = self.ear.index if self.ear else None
-        told = self.ear is None and has_sound(self.reader)  # where lanes were chosen
+        ear = self.ear
+        index = ear.index if ear else None
+        told = ear is None and has_sound(self.reader)  # where lanes were chosen
         if kind is Kind.AUDIO and index is None and self.progress and not told:
-            why = UNHEARD if self.ear else self._why_deaf()
+            why = UNHEARD if ear else self._why_deaf()
             self.progress(Progress(f"sounds are found by name only: {why}."))
         found = named(self.reader, term.value.split(), None if index is None else index.space)
         hits = [_hit(asset, 0.0, by_name=True) for asset in found]

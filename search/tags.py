@@ -1,9 +1,7 @@
 """Suggest tags for a photo: the words of a vocabulary that lie nearest to it."""
 
-import contextlib
 import csv
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +13,7 @@ import numpy as np
 from core.resources import data_path
 from core.types import Progress, ProgressCallback, Space, Tag, Vector, Vectors
 from encoders.base import unit
+from encoders.kept import keep, kept
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,13 @@ class TagBank:
         """One unit row per tag, shape (n, dim)."""
         encoder = self._encoder
         version = hashlib.sha256(self._vocabulary.read_bytes()).hexdigest()[:8]
-        path = self._cache / "tags" / f"{encoder.space.key}-{version}.vectors"
-        kept = _kept(path)
-        if kept is not None:
-            return kept.reshape(-1, encoder.space.dim)
+        path = self._cache / "tags" / f"{encoder.space.key}-{version}.npz"
+        if (found := kept(path)) is not None:
+            return found["vectors"]
         if self._progress:
             self._progress(Progress(f"encoding {len(self.words):,} tags (once)"))
         rows = encoder.encode_texts([word.tag for word in self.words])
-        _keep(path, rows)
+        keep(path, vectors=rows)
         return rows
 
     def mean(self) -> Vector:
@@ -120,27 +118,3 @@ def _broader(name: str, parents: dict[str, str]) -> set[str]:
     while (name := parents.get(name, "")) and name not in above:
         above.add(name)
     return above
-
-
-def _kept(path: Path) -> Vectors | None:
-    """Return the numbers in a file, None where it is missing or does not begin with the digest of what follows."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    size = hashlib.sha256().digest_size
-    whole = content[:size] == hashlib.sha256(content[size:]).digest()
-    return np.frombuffer(content, np.float32, offset=size) if whole else None
-
-
-def _keep(path: Path, rows: Vectors) -> None:
-    """Write the numbers to a file if the disk takes them; without, they are made again next time."""
-    content = np.ascontiguousarray(rows, np.float32).tobytes()
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(f".{os.urandom(8).hex()}")
-        try:
-            scratch.write_bytes(hashlib.sha256(content).digest() + content)
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)

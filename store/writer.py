@@ -17,16 +17,14 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from core.errors import LibraryError
 from core.types import FileStat, Kind, Metadata, Modality, Space, Vector, Walk
+from store import models
 from store.batch import parts, write_batch
-from store.indexfile import sweep
 from store.lock import write_lock
 from store.names import (
     CHECK_CELLS,
     DATABASE,
     HEARD,
-    INDEX,
     MARK,
-    SOUND,
     VECTOR_DTYPE,
     check_size,
     explain,
@@ -310,19 +308,7 @@ class Writer:
         Raises LibraryError where it lacks photos, unless that is to be `anyway`: some may be out of reach for good.
         """
         with self._begin() as db:
-            space_id = self._newest(db, model)
-            there = exists().where(segments.c.content_id == contents.c.id, segments.c.id == vectors.c.segment_id)
-            photos = select(sa.func.count()).where(
-                contents.c.kind != Kind.AUDIO, exists().where(files.c.content_id == contents.c.id, ~files.c.gone)
-            ).select_from(contents)  # fmt: skip
-            total = db.execute(photos).scalar_one()
-            missing = db.execute(photos.where(~there.where(vectors.c.space_id == space_id))).scalar_one()
-            if missing and not anyway:
-                raise LibraryError(
-                    f"'{model}' has only {total - missing:,} of {total:,} photos; let it have the others first: "
-                    f"glimpse index --model {model}, or do without: glimpse models use --anyway {model}"
-                )
-            db.execute(update(library).values(current_space_id=space_id))
+            models.use(db, model, anyway)
 
     def drop(self, model: str) -> int:
         """Forget all vectors of a model, those of its own ear too, and give their room back; returns their number.
@@ -330,22 +316,10 @@ class Writer:
         Raises LibraryError for the model that answers.
         """
         with self._begin() as db:
-            self._newest(db, model)
-            current = db.execute(select(spaces.c.name).join_from(library, spaces)).scalar()
-            if current == model:
-                raise LibraryError(
-                    f"'{model}' is the model that answers; choose another first: glimpse models use NAME"
-                )
-            own = spaces.c.name.in_((model, f"{SOUND}{model}"))
-            ids = db.execute(select(spaces.c.id).where(own)).scalars().all()
-            count = db.execute(delete(vectors).where(vectors.c.space_id.in_(ids))).rowcount
-            db.execute(update(runs).where(runs.c.space_id.in_(ids)).values(space_id=_current()))
-            db.execute(delete(spaces).where(spaces.c.id.in_(ids)))
-            for key in ids:  # before the commit: afterwards nobody would know whose they are
-                sweep(self.folder / INDEX, key, keep=set())
+            count = models.drop(db, self.folder, model)
         with contextlib.suppress(sqlite3.OperationalError), self._engine.connect() as db:
             _driver(db).execute("VACUUM")  # where there is no room for it, the pages are used again
-        return int(count)
+        return count
 
     def drop_older(self, sound_id: int, model: str) -> None:
         """Forget what earlier versions of a sound encoder made, and what a model learned before it had this one.
@@ -353,28 +327,7 @@ class Writer:
         To be called when a run has heard all that it saw.
         """
         with self._begin() as db:
-            name = select(spaces.c.name).where(spaces.c.id == sound_id).scalar_subquery()
-            older = (spaces.c.name == name) | (spaces.c.name == f"{SOUND}{model}")
-            older &= spaces.c.id != sound_id
-            ids = db.execute(select(spaces.c.id).where(older)).scalars().all()
-            db.execute(delete(vectors).where(vectors.c.space_id.in_(ids)))
-            db.execute(delete(spaces).where(spaces.c.id.in_(ids)))
-            for key in ids:
-                sweep(self.folder / INDEX, key, keep=set())
-
-    def _newest(self, db: Connection, model: str) -> int:
-        """Return the id of a model's newest space; raises LibraryError with the names of those that there are."""
-        name = model.encode(errors="replace").decode()  # a command line may hold other bytes, no name does
-        pictures = spaces.c.modality == Modality.IMAGE
-        same = (spaces.c.name == name) & pictures
-        found = db.execute(select(spaces.c.id).where(same).order_by(spaces.c.id.desc())).scalar()
-        if found is None:
-            there = ", ".join(sorted(set(db.execute(select(spaces.c.name).where(pictures)).scalars()))) or "none"
-            raise LibraryError(
-                f"no photos in {self.folder} are indexed with '{model}' (but with: {there}); "
-                f"run: glimpse index --model {model}"
-            )
-        return int(found)
+            models.drop_older(db, self.folder, sound_id, model)
 
     def prune(self) -> int:
         """Forget files that are gone, and contents, vectors and previews that no file needs; returns the files."""
@@ -450,10 +403,6 @@ def _driver(db: Connection) -> sqlite3.Connection:
     """Return the connection below SQLAlchemy's."""
     driver: sqlite3.Connection = db.connection.driver_connection  # type: ignore[assignment]
     return driver
-
-
-def _current() -> sa.ScalarSelect[int]:
-    return select(library.c.current_space_id).scalar_subquery()
 
 
 def _bury(db: Connection, which: sa.ColumnElement[bool]) -> None:

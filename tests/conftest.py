@@ -14,7 +14,8 @@ import glimpse
 from core.settings import Settings
 from encoders.base import Encoder
 from encoders.registry import load
-from media.isolated import DecodeProcess, ReadFile
+from media import isolated
+from media.isolated import DecodeProcess, ReadFile, close_idle
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "data" / "demo"
@@ -115,3 +116,22 @@ def run(*arguments: str | bytes | Path, **options: object) -> "subprocess.Comple
     """Run the command line in a process of its own."""
     command = [sys.executable, "-m", "glimpse", *arguments]
     return subprocess.run(command, capture_output=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture
+def process() -> Iterator[DecodeProcess]:
+    """A decode process of one's own."""
+    started = DecodeProcess()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def bad(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Decode processes that go wrong on purpose, with three seconds to answer."""
+    close_idle()
+    monkeypatch.setattr(isolated, "WORKER", "tests.bad_worker")
+    monkeypatch.setattr(isolated, "READ_SECONDS", 3.0)
+    monkeypatch.setattr(isolated, "DECODE_SECONDS", 3.0)
+    yield
+    close_idle()

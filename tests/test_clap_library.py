@@ -455,6 +455,11 @@ def test_a_head_that_was_learned_takes_the_place_of_the_bridge(
         assert encoded == []  # what was stored is only mapped anew
         after = sounds_of(library, str(asked_with))
         assert encoded == []
+        look = library.look_inside()
+        units = look.units()
+        assert {unit.number for unit in units} == set(range(look.count))
+        shown = next(unit.moments[0] for unit in units if unit.moments)
+        assert look.picture(shown.path, shown.shown)[:4] == b"RIFF"
     assert after != pytest.approx(before, abs=ROUNDED)
     with Reader(tmp_path / "library") as reader:
         space = reader.space("builtin")

@@ -14,16 +14,23 @@ import pytest
 from PIL import Image
 
 from core.errors import MediaError
-from core.types import Fit, Frame, ImageInput
+from core.types import Fit, Frame, ImageInput, Pixels
 from media import film
-from media.film import frame_at, frames, preview, still
+from media.film import frames, preview, still
 from media.playback import Playback
 from media.recording import Recording, open_recording
+from media.reel import Reel
 from tests.films import Shot, tone, write_film, write_sound
 from tests.samples import BLACK, BLUE, GREEN, RED, STORED, WHITE, YELLOW, scene
 
 WANT = ImageInput(16, Fit.SQUASH)
 T = Image.Transpose
+
+
+def frame_at(recording: Recording, seconds: float, want: ImageInput) -> Pixels:
+    """Return what `still` shows of a moment, before it is a picture."""
+    reel = Reel(recording)
+    return reel.pixels(reel.at(seconds), want)
 
 
 def striped(seed: int) -> Image.Image:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,23 +24,6 @@ from tests.conftest import DEMO, ROOT, paint
 
 RED = (255, 0, 0)
 WANT = ImageInput(8, Fit.SQUASH)
-
-
-@pytest.fixture
-def process() -> Iterator[DecodeProcess]:
-    started = DecodeProcess()
-    yield started
-    started.close()
-
-
-@pytest.fixture
-def bad(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Decode processes that go wrong on purpose, with a second to answer."""
-    close_idle()
-    monkeypatch.setattr(isolated, "WORKER", "tests.bad_worker")
-    monkeypatch.setattr(isolated, "READ_SECONDS", 3.0)
-    yield
-    close_idle()
 
 
 def test_a_process_gives_what_the_decoder_gives(process: DecodeProcess, tmp_path: Path) -> None:

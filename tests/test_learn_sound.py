@@ -16,7 +16,8 @@ from core.errors import GlimpseError, LibraryError, QueryError
 from core.settings import Settings
 from core.types import Progress, ProgressCallback
 from encoders.fake import FakeEncoder
-from glimpse.render import ProgressBar, learned_text
+from glimpse.progress import ProgressBar
+from glimpse.render import learned_text
 from tests.conftest import paint
 from tests.films import silence, tone, write_film, write_sound
 from tests.recordings import PITCHES, RED, Deaf, ask, counts, names, pairs

@@ -4,7 +4,6 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +25,6 @@ from tests.test_sound_files import pixels, spans
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 WANT = ImageInput(32, Fit.SQUASH)
-
-
-@pytest.fixture
-def process() -> Iterator[DecodeProcess]:
-    started = DecodeProcess()
-    yield started
-    started.close()
-
-
-@pytest.fixture
-def bad(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    close_idle()
-    monkeypatch.setattr(isolated, "WORKER", "tests.bad_worker")
-    monkeypatch.setattr(isolated, "DECODE_SECONDS", 3.0)
-    yield
-    close_idle()
 
 
 def all_windows(process: DecodeProcess, rate: int = 16_000) -> list[Window]:

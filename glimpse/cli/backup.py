@@ -26,7 +26,8 @@ def backup(folder: Path, previews: bool, library: Path | None) -> None:
     """
     from glimpse import render
     from glimpse.api import Library
+    from glimpse.progress import ProgressBar
 
-    with Library(settings(library)) as opened, render.ProgressBar() as bar:
+    with Library(settings(library)) as opened, ProgressBar() as bar:
         made = opened.backup(folder, previews, bar)
     render.emit_path(made)

@@ -31,11 +31,12 @@ def demo(sheet: Path | None, open_: bool, library: Path | None) -> None:
     from core.resources import data_path
     from glimpse import render
     from glimpse.api import Library
+    from glimpse.progress import ProgressBar
     from glimpse.sheet import show_sheet
 
     folder = library or data_folder() / "demo"
     photos = data_path("demo")
-    with Library(settings(folder, "builtin"), note_stage) as opened, render.ProgressBar() as bar:
+    with Library(settings(folder, "builtin"), note_stage) as opened, ProgressBar() as bar:
         report = opened.index([photos], progress=bar)
         render.say(f"$ glimpse index {photos}\n{render.summary(report)}")
         results = [(query, opened.search(query, 3)) for query in SEARCHES]

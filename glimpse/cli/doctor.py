@@ -29,8 +29,9 @@ def doctor(repair: bool, json_: bool, library: Path | None) -> int:
     """
     from glimpse import render
     from glimpse.api import Library
+    from glimpse.progress import ProgressBar
 
-    with Library(settings(library)) as opened, render.ProgressBar() as bar:
+    with Library(settings(library)) as opened, ProgressBar() as bar:
         found = opened.doctor(repair, bar)
     if json_:
         render.emit_json(found.as_dict())

@@ -45,6 +45,7 @@ def learn_sound(
     """
     from glimpse import render
     from glimpse.api import Library
+    from glimpse.progress import ProgressBar
 
     if explain is None and (sheet is not None or open_):
         raise click.UsageError("--sheet and --open go with --explain")
@@ -54,7 +55,7 @@ def learn_sound(
         if explain is not None:
             _explain(opened, explain, sheet, open_, stopping)
             return 0
-        with render.ProgressBar() as bar:
+        with ProgressBar() as bar:
 
             def show(progress: "Progress") -> None:
                 stopping.begin()
@@ -77,12 +78,12 @@ def learn_sound(
 def _explain(library: "Library", which: str, sheet: Path | None, open_: bool, stopping: StopOnInterrupt) -> None:
     """Write the page of one unit, or of all."""
     from core.errors import QueryError
-    from glimpse import render
     from glimpse.explain import show_units
+    from glimpse.progress import ProgressBar
 
     if which != "all" and not which.isdecimal():
         raise click.UsageError(f"--explain takes the number of a unit, or all; not '{which}'")
-    with render.ProgressBar() as bar:
+    with ProgressBar() as bar:
         look = library.look_inside(bar, stopping.requested)
         if which != "all" and int(which) >= look.count:
             raise QueryError(f"there is no unit {which}; they are numbered 0 to {look.count - 1}")

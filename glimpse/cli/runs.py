@@ -65,8 +65,9 @@ class Runs:
         """Index, and show what was done; after the first time, only where there is something new to tell."""
         from glimpse import render
         from glimpse.api import Library
+        from glimpse.progress import ProgressBar
 
-        with Library(self.settings, note_stage) as opened, render.ProgressBar() as bar:
+        with Library(self.settings, note_stage) as opened, ProgressBar() as bar:
             render.note_model_once(opened)
             report = opened.index(
                 paths,
