@@ -117,7 +117,10 @@ class CausalTextTower(nn.Module):
         """Encode as open_clip.CLIP.encode_text does, with positions and mask cut to the length."""
         owner, length = self.owner, ids.shape[1]
         tokens = embeddings + owner.positional_embedding[:length]
-        tokens = owner.transformer(tokens, attn_mask=owner.attn_mask[:length, :length])
+        mask = owner.attn_mask[:length, :length]
+        torch._check(mask.shape[0] == length)  # torch 2.11 cannot tell that by itself while it traces
+        torch._check(mask.shape[1] == length)
+        tokens = owner.transformer(tokens, attn_mask=mask)
         rows = text_global_pool(owner.ln_final(tokens), ids, "argmax")
         if isinstance(owner.text_projection, nn.Linear):
             rows = owner.text_projection(rows)

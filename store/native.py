@@ -1,7 +1,9 @@
 """FAISS, as Glimpse wants it: one package of it, quiet threads, and filters that are never lost on the way."""
 
 import contextlib
+import ctypes
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,9 @@ GPU_K = 2048
 """The most neighbours that FAISS finds on a GPU."""
 GPU_SCRATCH = 64 << 20
 """Bytes that FAISS may reserve on a GPU beside the vectors."""
+GPU_SPARE = 1 << 30
+"""Bytes that stay free on a GPU for its libraries, for searches, and for others."""
+_FP16 = 2
 
 
 def tune(dim: int) -> None:
@@ -76,6 +81,27 @@ def search(index: Any, query: Vector, k: int, parameters: Any = None) -> Found:
     return ids[0][there], scores[0][there]
 
 
+def gpu_room() -> int:
+    """Return how many bytes are free on the first GPU, 0 where its driver gives no answer.
+
+    Asks the driver, since FAISS ends the process where a card is too full for CUDA to start.
+    """
+    free, total, device, context = ctypes.c_size_t(), ctypes.c_size_t(), ctypes.c_int(), ctypes.c_void_p()
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        failed = (
+            cuda.cuInit(0)
+            or cuda.cuDeviceGet(ctypes.byref(device), 0)
+            or cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)  # it stays: FAISS uses the same
+            or cuda.cuCtxPushCurrent_v2(context)
+            or cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+            or cuda.cuCtxPopCurrent_v2(ctypes.byref(context))
+        )
+        return 0 if failed else free.value
+    except (OSError, AttributeError):
+        return 0
+
+
 class GpuIndex:
     """A copy of an index on the first GPU.
 
@@ -100,7 +126,8 @@ class GpuIndex:
 
 def on_gpu(index: Any) -> GpuIndex | None:
     """Copy an index to the GPU, where there is one with room for it."""
-    if getattr(faiss, "get_num_gpus", lambda: 0)() > 0:
+    needed = GPU_SPARE + 2 * _FP16 * index.d * index.ntotal  # lists grow in steps
+    if getattr(faiss, "get_num_gpus", lambda: 0)() > 0 and gpu_room() > needed:
         with contextlib.suppress(RuntimeError):  # the CPU goes on
             return GpuIndex(index)
     return None

@@ -5,7 +5,9 @@ finds the nearest of all, the exhaustive one whatever wants to be exact.
 """
 
 import contextlib
+import math
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,8 @@ FEW = 20_000
 """Ids of a filter up to which all of them are compared: no slower than the inverted file, and exact."""
 MOST = 1 / 2
 """Share of the lists above which the exhaustive index answers: it takes as long."""
+REPAID = 1.0
+"""Seconds of searching on the processor after which the index is copied to a GPU: that takes about as long."""
 SEEN, SEEN_SHARE = 40_000, 1 / 8
 """Of more, the inverted file looks at so many, or at this share of them, whichever is more."""
 
@@ -48,7 +52,7 @@ class VectorIndex:
         self._buried = 0  # number of the last tombstone seen
         self._version = -1  # of the database that all this is as new as
         self._gpu: GpuIndex | None = None
-        self._searches = 0
+        self._spent = 0.0  # seconds that the processor took for what a GPU could have done
         tune(space.dim)
         self._open_files()
         self.refresh()
@@ -82,13 +86,33 @@ class VectorIndex:
         few = among is not None and len(among) <= FEW
         ivf = None if exact or few or self._share(k) > MOST else self._ivf
         deep = self._ivf is not None and k > CANDIDATES  # the copy on a GPU probes what was tuned
-        gpu = self._on_gpu() if among is None and not exact and not deep else None
-        if gpu is not None and k + len(self._dead) <= GPU_K:
+        plain = among is None and not exact and not deep
+        if plain and (found := self._search_gpu(query, k)):
+            return found
+        started = time.perf_counter()
+        found = self._search_cpu(ivf, query, k, among, selector)
+        if plain:
+            self._spent += time.perf_counter() - started
+        return found
+
+    def _search_gpu(self, query: Vector, k: int) -> Found | None:
+        """Ask the GPU; None where there is none, or it gives too little."""
+        gpu = self._on_gpu()
+        if gpu is None or k + len(self._dead) > GPU_K:
+            return None
+        try:
             ids, scores = gpu.search(query, min(k + len(self._dead), len(self._flat)))
-            alive = ~np.isin(ids, self._dead)
-            ids, scores = ids[alive][:k], scores[alive][:k]
-            if len(ids) >= min(k, self._there(None)):
-                return ids, scores
+        except RuntimeError:  # another program took its memory
+            self._gpu = None
+            return None
+        alive = ~np.isin(ids, self._dead)
+        ids, scores = ids[alive][:k], scores[alive][:k]
+        return (ids, scores) if len(ids) >= min(k, self._there(None)) else None
+
+    def _search_cpu(
+        self, ivf: IvfIndex | None, query: Vector, k: int, among: Ids | None, selector: Selector | None
+    ) -> Found:
+        """Ask the inverted file, where there is one to ask, and the exhaustive one where that gives too little."""
         if ivf is not None:
             found = ivf.search(query, k, self._probes(ivf, query, k, among), selector)
             if len(found[0]) >= min(k, self._there(among)):
@@ -112,9 +136,9 @@ class VectorIndex:
         return int(np.count_nonzero(among <= self._covered))
 
     def _on_gpu(self) -> GpuIndex | None:
-        """Return the index on the GPU where there is one, from the second search on: a single one never repays it."""
-        self._searches += 1
-        if self._searches == 2 and len(self._flat) > TAIL:
+        """Return the index on the GPU where there is one, once searches have taken as long as the copy would."""
+        if self._spent > REPAID and len(self._flat) > TAIL:
+            self._spent = -math.inf  # once
             self._gpu = self._flat.on_gpu() if self._ivf is None else self._ivf.on_gpu(self._nprobe)
         return self._gpu
 
@@ -190,6 +214,6 @@ class VectorIndex:
     def _answer_from(self, flat: FlatIndex, file: IndexFile | None, last: int) -> None:
         """Answer from an exhaustive index up to id `last`, and begin a new tail behind it."""
         self._flat, self._path = flat, file.path if file else None
-        self._ivf, self._gpu, self._searches = None, None, 0
+        self._ivf, self._gpu, self._spent = None, None, 0.0
         self._tail = FlatIndex.of((), self.space.dim)
         self._covered = self._newest = last

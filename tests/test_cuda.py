@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.gpu import image_tower
 from core.types import Pixels, Progress, Vectors
 from encoders import cuda, openclip_export
 from encoders.cuda import CudaTowers, best_batch, bulk, has_cuda
@@ -20,7 +21,7 @@ from encoders.precision import precisions
 from tests.conftest import ROOT
 from tests.tiny_models import tiny_encoder, tiny_model
 
-torch = pytest.importorskip("torch")
+open_clip, torch = pytest.importorskip("open_clip"), pytest.importorskip("torch")
 
 
 @pytest.fixture(autouse=True)
@@ -292,6 +293,19 @@ def test_a_real_gpu_gives_nearly_the_same_vectors(encoder: OpenClipEncoder, pixe
     rows, expected = many.encode_images(several), encoder.encode_images(pixels)
     for part in rows.reshape(10, *expected.shape):
         assert np.sum(part * expected, axis=1).min() > 0.999
+
+
+def test_the_benchmark_counts_the_operations_of_a_tower(
+    encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16 patches of 8 x 8 pixels, a token of the whole, and two layers of width 64, whose inner width is 256."""
+    model = openclip_export.load_model(encoder.source)
+    monkeypatch.setattr(open_clip, "create_model", lambda *_, **__: model)
+    _, size, operations = image_tower("tiny")
+    projections = 16 * 192 * 64 + 2 * 17 * (4 * 64 * 64 + 2 * 64 * 256) + 64 * 24
+    attention = 2 * 2 * 17 * 17 * 64
+    assert size == 32
+    assert operations == 2 * (projections + attention)
 
 
 def test_the_benchmark_says_that_there_is_no_gpu(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from core.errors import GlimpseError, ModelError
 from core.types import Progress, Space, Vectors
 from encoders.base import unit
+from encoders.cuda import has_cuda
 from encoders.examples import Examples
 from encoders.learned import Head, Weights, open_head, open_learned
 from encoders.learning import FEWEST, Frozen, Learned, learn
@@ -68,6 +69,14 @@ def small_network() -> Iterator[None]:
     """A network of the same make with a few layers: tracing the real one takes most of a minute."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("encoders.student.SMALL", "test_efficientnet")
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_the_processor() -> Iterator[None]:
+    """Learn where the same examples give the same bytes, on a machine with a GPU, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.cuda.is_available", lambda: False)
         yield
 
 
@@ -269,6 +278,17 @@ def test_a_head_begins_as_the_bridge_and_mends_it(turned: tuple[Examples, Frozen
     assert np.argmax(unit(frozen.rows - frozen.mean) @ toward) in np.argsort(-rows @ targets[0])[:10]
     with pytest.raises(ModelError, match="is for toy-clap-1, not toy-clap-2"):
         open_head(result.weights, JOINT, dataclasses.replace(SOUND, revision="2"))
+
+
+@pytest.mark.skipif(not has_cuda(), reason="there is no NVIDIA GPU")
+def test_a_head_that_is_trained_on_a_real_gpu_mends_the_bridge(
+    turned: tuple[Examples, Frozen], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    examples, frozen = turned
+    result = finished(examples, tmp_path / "checkpoint", Plan(epochs=15), frozen=frozen)
+    before, after = (result.report["found"][kind]["sound_to_picture"]["R@1"] for kind in ("bridge", "head"))
+    assert after > before + 0.1
 
 
 def test_a_new_head_is_the_bridge() -> None:

@@ -23,6 +23,7 @@ from core.settings import Settings
 from core.types import WINDOW_SECONDS, Fit, ImageInput, Pixels, Progress, Samples, Vectors
 from encoders import omni, registry
 from encoders.base import unit
+from encoders.cuda import has_cuda
 from encoders.omni import OmniEncoder, load_ears, load_model, without_bars
 from media.film import frames
 from media.photo import decode_photo
@@ -66,6 +67,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def on_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold the model to fp32 where there is a GPU, too: there it runs in bf16, of which three tests tell."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
 @pytest.fixture(scope="session")
@@ -248,6 +257,22 @@ def test_on_a_gpu_it_runs_in_bf16(folder: Path, monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(ModelError):
         load(notes)
     assert asked == [torch.bfloat16]
+
+
+@pytest.mark.skipif(not has_cuda(), reason="there is no NVIDIA GPU")
+def test_a_real_gpu_gives_nearly_the_same_vectors(
+    encoder: OmniEncoder, squares: Pixels, windows: list[Samples], monkeypatch: pytest.MonkeyPatch, notes: Path
+) -> None:
+    import torch
+
+    expected = encoder.encode_texts(TEXTS), encoder.encode_images(squares), encoder.sounds().encode_sounds(windows)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    gpu = load(notes)
+    assert (gpu.space, gpu._model.device.type, gpu._model.dtype) == (encoder.space, "cuda", torch.bfloat16)
+    found = gpu.encode_texts(TEXTS), gpu.encode_images(squares), gpu.sounds().encode_sounds(windows)
+    for rows, wanted in zip(found, expected, strict=True):
+        assert rows.dtype == np.float32
+        assert cosines(rows, wanted).min() > 0.99
 
 
 def test_bf16_comes_close(encoder: OmniEncoder, folder: Path, squares: Pixels) -> None:

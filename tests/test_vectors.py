@@ -127,17 +127,6 @@ def mapped(folder: Path, vectors: Vectors) -> Iterator[Search]:
 
 
 @contextlib.contextmanager
-def on_the_gpu(folder: Path, vectors: Vectors) -> Iterator[Search]:
-    if not (hasattr(faiss, "get_num_gpus") and faiss.get_num_gpus() > 0):
-        pytest.skip("FAISS sees no GPU")
-    with file_and_tail(folder, vectors) as search, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store.vectors, "TAIL", 0)  # so few vectors would stay on the CPU
-        for _ in range(2):
-            search(np.ones(DIM, np.float32), 1)
-        yield search
-
-
-@contextlib.contextmanager
 def file_and_tail(folder: Path, vectors: Vectors) -> Iterator[Search]:
     with half_in_files(folder, vectors) as index:
         assert index.tier == "flat"
@@ -168,7 +157,27 @@ def half_in_files(
         yield index
 
 
-KINDS = [built, mapped, on_the_gpu, file_and_tail, inverted_file_and_tail]
+@contextlib.contextmanager
+def on_the_gpu(folder: Path, vectors: Vectors, tier: str = "exhaustive") -> Iterator[Search]:
+    if not (hasattr(faiss, "get_num_gpus") and faiss.get_num_gpus() > 0):
+        pytest.skip("FAISS sees no GPU")
+    with half_in_files(folder, vectors, tier) as index, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store.vectors, "TAIL", 0)  # so few vectors would stay on the CPU
+        patch.setattr(store.vectors, "REPAID", 0.0)
+        for _ in range(2):
+            index.search(np.ones(DIM, np.float32), 1)
+        assert (index._gpu is not None) == (len(vectors) > 0)
+        yield index.search
+
+
+@contextlib.contextmanager
+def inverted_file_on_the_gpu(folder: Path, vectors: Vectors) -> Iterator[Search]:
+    with on_the_gpu(folder, vectors, "ivf") as search:
+        yield search
+
+
+KINDS = [built, mapped, file_and_tail, inverted_file_and_tail, on_the_gpu, inverted_file_on_the_gpu]
+CODED = [inverted_file_and_tail, inverted_file_on_the_gpu]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -178,7 +187,7 @@ KINDS = [built, mapped, on_the_gpu, file_and_tail, inverted_file_and_tail]
 def test_an_index_finds_what_a_plain_scan_finds(folder: Path, kind: Kind, count: int, k: int) -> None:
     vectors = rows(1, count)
     exact = vectors.astype(np.float16).astype(np.float32)
-    tolerance = 0.02 if kind is inverted_file_and_tail else TOLERANCE  # of its 8-bit codes
+    tolerance = 0.02 if kind in CODED else TOLERANCE  # of its 8-bit codes
     with kind(folder, vectors) as search:
         for query in rows(2, 8):
             ids = search(query, k)
@@ -290,7 +299,9 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> list[IgnorantGpu]:
         return there[-1]
 
     monkeypatch.setattr(store.vectors, "TAIL", 0)
+    monkeypatch.setattr(store.vectors, "REPAID", 0.0)
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
+    monkeypatch.setattr(store.native, "gpu_room", lambda: 80 << 30)
     for name in ("GpuClonerOptions", "StandardGpuResources"):
         monkeypatch.setattr(faiss, name, MagicMock(), raising=False)
     monkeypatch.setattr(faiss, "index_cpu_to_gpu", clone, raising=False)
@@ -305,12 +316,29 @@ def test_filters_never_go_to_a_gpu(folder: Path, gpus: list[IgnorantGpu], tier: 
         for query in rows(24, 4):
             assert len(index.search(query, 10)) == 10
         (gpu,) = gpus
-        assert gpu.asked == 3  # not at the first search of a process
+        assert gpu.asked == 3  # not at the first search: nothing was spent
         for query in rows(24, 4):
             found = index.search(query, 10, among)
             assert set(found.tolist()) <= set(among.tolist())
             assert len(found) == 10
         assert gpu.asked == 3
+
+
+@pytest.mark.parametrize("tier", ["exhaustive", "ivf"])
+def test_a_gpu_comes_in_once_searches_took_as_long_as_the_copy(
+    folder: Path, gpus: list[IgnorantGpu], monkeypatch: pytest.MonkeyPatch, tier: str
+) -> None:
+    monkeypatch.setattr(store.vectors, "REPAID", 1.0)
+    clock = iter(np.arange(1000) * 0.4)  # seconds, of which every look takes .4
+    monkeypatch.setattr(store.vectors.time, "perf_counter", lambda: next(clock))
+    vectors = rows(37, 60)
+    with half_in_files(folder, vectors, tier) as index:
+        for _ in range(9):  # what a GPU cannot do does not count
+            index.search(vectors[0], 10, np.arange(1, 61))
+            index.search(vectors[0], 10, exact=True)
+        for number in range(1, 7):
+            index.search(vectors[0], 10)
+            assert [gpu.asked for gpu in gpus] == ([number - 3] if number > 3 else [])
 
 
 @pytest.mark.parametrize("tier", ["exhaustive", "ivf"])
@@ -356,6 +384,19 @@ def test_a_gpu_without_room_leaves_the_cpu_to_answer(
     monkeypatch.setattr(faiss, "index_cpu_to_gpu", fail, raising=False)
     with half_in_files(folder, rows(27, 40)) as index:
         assert [len(index.search(rows(27, 1)[0], 5)) for _ in range(3)] == [5, 5, 5]
+
+
+def test_a_gpu_that_fails_later_leaves_the_cpu_to_answer(folder: Path, gpus: list[IgnorantGpu]) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory")
+
+    vectors = rows(27, 40)
+    with half_in_files(folder, vectors) as index:
+        for _ in range(3):
+            index.search(vectors[0], 5)
+        gpus[0].search = fail  # type: ignore[method-assign, assignment]
+        assert [index.search(vectors[7], 1).tolist() for _ in range(2)] == [[8], [8]]
+    assert (len(gpus), gpus[0].asked) == (1, 2)
 
 
 def test_batches_of_queries_are_multiplied_as_matrices(folder: Path) -> None:
