@@ -2,6 +2,7 @@
 
 GlimpseError                 tell the person and stop; the message names the thing, the reason, the remedy
 ├── QueryError               the question itself cannot be answered
+│   └── QuerySyntaxError     ... as typed, and this is the character where it goes wrong
 ├── MediaError               one file cannot be read; an index run records it and goes on
 │   └── TemporaryMediaError  ... but may be readable next time (permissions, a vanished file)
 ├── ModelError               a model is unknown, absent or damaged
@@ -19,6 +20,21 @@ class GlimpseError(Exception):
 
 class QueryError(GlimpseError):
     """The question cannot be answered as asked."""
+
+
+class QuerySyntaxError(QueryError):
+    """A question cannot be read as typed.
+
+    message: what is wrong, without the place; text: what was typed; position: the character of it where it goes
+    wrong, from 0.
+    """
+
+    SHOWN = 20
+
+    def __init__(self, message: str, text: str, position: int) -> None:
+        self.message, self.text, self.position = message, text, position
+        there = text[position : position + self.SHOWN]
+        super().__init__(f"{message} (at character {position + 1}{f': {there!r}' if there else ', the end'})")
 
 
 class MediaError(GlimpseError):

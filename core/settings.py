@@ -13,7 +13,9 @@ class Settings:
     batch_size: photos encoded and committed together (>= 1), None for what the model likes best;
     preview: longer side of the stored previews in px,
     0 for none, None for what was said of the library before;
-    tier: of the index: "exhaustive", "ivf", "auto" for whatever fits its size, None for what was said before.
+    tier: of the index: "exhaustive", "ivf", "auto" for whatever fits its size, None for what was said before;
+    tiles: which photos have vectors of parts, too: "none", "wide", "all", None for what was said before;
+    ocr: whether text in photos is read, None for what was said before.
     """
 
     library: Path
@@ -23,3 +25,5 @@ class Settings:
     batch_size: int | None = None
     preview: int | None = None
     tier: str | None = None
+    tiles: str | None = None
+    ocr: bool | None = None

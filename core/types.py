@@ -212,29 +212,21 @@ class ImageInput:
     margin: int = 255
 
 
-@dataclass(frozen=True)
-class Term:
-    """One part of a query: a text, or a file of pixels or sound, with its weight (negative to subtract)."""
-
-    modality: Modality
-    value: str
-    weight: float = 1.0
-
-
-@dataclass(frozen=True)
-class Query:
-    """A weighted sum of terms."""
-
-    terms: tuple[Term, ...]
+Box = tuple[float, float, float, float]
+"""A part of a photo: left, top, right, bottom in shares of the upright photo, 0..1 from its top left."""
 
 
 @dataclass(frozen=True)
 class Hit:
     """A photo, a recording or a film that was found.
 
-    id: stable number of the content; score: cosine similarity, -1..1, of the best part, 0 where `by_name`: the words
-    stand in its name, title or keywords; also: further paths where the same bytes lie; companions: what belongs to
-    it, a RAW or a Live Photo's movie; start, end: the part of a recording that was found, in seconds, else None.
+    id: stable number of the content; score: cosine similarity, -1..1, of the best part, 0 where only its words were
+    found; also: further paths where the same bytes lie; companions: what belongs to it, a RAW or a Live Photo's
+    movie; start, end: the part of a recording that was found, in seconds, else None.
+    by_name: the words stand in its name, title, keywords, or in the picture; confidence: 0..1 that it is what was
+    asked for, None where nobody can tell; box: the part of a photo that was found, None for the whole; collapsed:
+    further hits much like it, shown as this one; taken: when, ISO 8601, filled where the order is by date;
+    contributions: what each term adds to the score, filled where that was asked for.
     """
 
     path: Path
@@ -246,15 +238,27 @@ class Hit:
     start: float | None = None
     end: float | None = None
     by_name: bool = False
+    confidence: float | None = None
+    box: Box | None = None
+    collapsed: int = 0
+    taken: str | None = None
+    contributions: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
 class Tag:
-    """A suggested tag; score: cosine similarity to the photo, -1..1."""
+    """A suggested tag.
+
+    score: how well it fits, in standard deviations above the library's photos, the votes of photos like it included;
+    of a sound, cosine similarity, -1..1. examples: how many photos and films have it; confidence: 0..1 that it would
+    be accepted, None until enough suggestions were answered.
+    """
 
     name: str
     score: float
     group: str
+    examples: int = 0
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -346,7 +350,8 @@ class Info:
 class SpaceStatus:
     """What a library has of one model.
 
-    modality: "sound" of one that hears; vectors: embeddings; missing: photos (or recordings) without one;
+    modality: "sound" of one that hears; vectors: embeddings, of which `tiles` are of parts of photos and take
+    `tile_bytes` in the library and once more in its index; missing: photos (or recordings) without one;
     from_previews: embeddings made from stored previews; precision: of the model's arithmetic for photos; self_test:
     what was measured before it was chosen, or None.
     index: how nearest photos are found: `tier` ("none": the few there are, or those behind the file, are compared
@@ -364,6 +369,8 @@ class SpaceStatus:
     self_test: list[dict[str, Any]] | None
     index: dict[str, Any]
     modality: Modality = Modality.IMAGE
+    tiles: int = 0
+    tile_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -373,7 +380,7 @@ class Status:
     files: those that can be found now; companions: RAWs and movies that belong to one of them; gone: files missing at
     the last run; contents: distinct bytes, of which there are `kinds` of each kind; failures: files that cannot be
     read; damaged: those cut short; bytes: the whole library; preview_bytes: stored previews, of which there are
-    `previews`; last_run: its summary.
+    `previews`; last_run: its summary; tiles: which photos have vectors of parts, "none", "wide" or "all".
     """
 
     library: Path
@@ -391,3 +398,4 @@ class Status:
     roots: tuple[Path, ...]
     spaces: tuple[SpaceStatus, ...]
     last_run: dict[str, Any] | None
+    tiles: str

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from core.types import Kind, Metadata, Modality, Walk
+from store.names import DERIVED
 
 DIGEST_BYTES = 16
 HASH_DIGITS = 8
 TIERS = ("exhaustive", "ivf")
+TILES = ("none", "wide", "all")
+VERDICTS = ("added", "removed", "accepted", "rejected")
 MEAN_LENGTH = 1.01
 """More than the mean of unit vectors can be."""
 TYPES: dict[str, tuple[type, ...]] = {
@@ -69,6 +72,8 @@ RULES: dict[tuple[str, str], Callable[[Any], bool]] = {
     ("files", "path"): lambda path: path != b"" and not os.path.isabs(path) and b"\0" not in path,
     ("file_tags", "source"): lambda source: source.isalpha() and source not in TIERS and not _is_hash(source),
     ("library", "tier"): lambda tier: tier in TIERS,
+    ("library", "tiles"): lambda tiles: tiles in TILES,
+    ("verdicts", "verdict"): lambda verdict: verdict in VERDICTS,
     ("roots", "path"): _is_path,
     ("means", "mean"): _is_mean,
     ("runs", "summary"): lambda text: _is_object(text, must={"added", "failed", "interrupted"}),
@@ -126,9 +131,9 @@ class Layout:
 
 
 def layouts(db: sqlite3.Connection) -> dict[str, Layout]:
-    """Return how the rows of each table of a sound database are stored."""
+    """Return how the rows of each table of a sound database are stored, those left out that can be made anew."""
     names = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
-    return {name: _layout(db, name) for name in names if not name.startswith(("sqlite_", "alembic_"))}
+    return {name: _layout(db, name) for name in names if not name.startswith(("sqlite_", "alembic_", DERIVED))}
 
 
 def _layout(db: sqlite3.Connection, table: str) -> Layout:

@@ -31,8 +31,10 @@ DAMAGE = (
     "constraint failed",
 )
 """What SQLite says of a file that is not what was written."""
-NEWEST = "0004"
+NEWEST = "0005"
 """The newest schema: the last revision in migrations/versions."""
+DERIVED = "words"
+"""The index of words, and how all tables begin that can be made anew from the others: FTS5 has some beside it."""
 SOUND = "sound:"
 """How the names of spaces of sound begin; what follows is the model that hears, or that learned to."""
 HEARD = """
@@ -124,6 +126,8 @@ def check_version(version: str | None, folder: Path) -> None:
 
 def _error(folder: Path, text: str) -> LibraryError:
     """Return what an error of SQLite means."""
+    if f"no such table: {DERIVED}" in text:
+        return LibraryError(f"{folder / DATABASE} is damaged ({text}); {REPAIR} --repair")
     if "no such table" in text:
         return NoLibraryError(f"there is no library in {folder} yet ({text}); make one with: glimpse index FOLDER")
     return LibraryError(_sentence(folder, text))

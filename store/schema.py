@@ -35,6 +35,8 @@ library = _table(
     Column("current_space_id", Integer, ForeignKey("spaces.id")),
     Column("preview", Integer),  # longer side of previews in px, 0 for none; null: nobody has said anything
     Column("tier", String),  # of the index: "exhaustive", "ivf"; null: whatever fits the size
+    Column("tiles", String),  # which photos have vectors of parts, too: "none", "wide", "all"; null: not said
+    Column("ocr", Boolean),  # whether text in photos is read; null: not said
 )
 
 spaces = _table(
@@ -76,7 +78,11 @@ contents = _table(
     Column("damaged", Boolean, nullable=False, server_default="0"),  # cut short: what is missing is grey
     Column("metadata", Text),  # JSON: what is written in the photo itself; null: nobody has looked yet
     Column("heard", Boolean, nullable=False, server_default="0"),  # its windows of sound are among the segments
+    Column("text", Text),  # that can be read in a photo; null: nobody has looked
     Index("ix_contents_recordings", "kind", sqlite_where=text("kind != 'photo'")),
+    # For filters: what is written in photos makes the table itself large.
+    Index("ix_contents_sizes", "width", "height", "size"),
+    Index("ix_contents_text", "id", sqlite_where=text("text > ''")),
 )
 
 files = _table(
@@ -135,13 +141,26 @@ file_tags = _table(
     UniqueConstraint("file_id", "tag_id", "source"),
 )
 
+verdicts = _table(  # what a person says of a tag for a content, over what its files say
+    "verdicts",
+    Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), nullable=False),
+    Column("tag_id", Integer, ForeignKey("tags.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("verdict", String, nullable=False),  # "added", "removed"; of a suggestion: "accepted", "rejected"
+    UniqueConstraint("content_id", "tag_id"),
+)
+
 segments = _table(
     "segments",
     Column("content_id", Integer, ForeignKey("contents.id", ondelete="CASCADE"), nullable=False, index=True),
-    # "whole"; "middle": the middle frame of an animation; "frame" of a film; "window" of sound
+    # "whole"; "middle": the middle frame of an animation; "tile": a part of a photo; "frame" of a film; "window" of
+    # sound
     Column("kind", String, nullable=False),
     Column("start", Float),  # seconds; null for photos
     Column("end", Float),
+    Column("left", Float),  # the box of a tile in shares of the upright photo, 0..1 from its top left
+    Column("top", Float),
+    Column("right", Float),
+    Column("bottom", Float),
 )
 
 towers = _table(  # that learned to hear from this library's own recordings; one a space

@@ -22,7 +22,7 @@ import store.batch
 from core.errors import LibraryBusyError, LibraryError
 from core.settings import Settings
 from core.types import FileStat, Metadata, Space
-from store.names import DATABASE, NEWEST
+from store.names import DATABASE, DERIVED, NEWEST
 from store.overview import status
 from store.reader import Reader
 from store.records import WHOLE, Taken
@@ -87,10 +87,15 @@ def foreign_keys(db: sa.Connection) -> set[tuple[object, ...]]:
     }
 
 
+def is_told(name: str | None, kind: str, _: object) -> bool:
+    """Say whether a table is one of the schema's, and not derived from those."""
+    return kind != "table" or not str(name).startswith(DERIVED)
+
+
 def test_the_migrations_make_what_the_schema_says(writer: Writer) -> None:
     engine = sa.create_engine(f"sqlite:///{writer.folder / DATABASE}")
     with engine.connect() as db:
-        context = MigrationContext.configure(db, opts={"compare_type": True})
+        context = MigrationContext.configure(db, opts={"compare_type": True, "include_name": is_told})
         # Foreign keys are compared below: SQLAlchemy does not see what a column added later does on delete.
         assert [step for step in compare_metadata(context, metadata) if not step[0].endswith("_fk")] == []
         migrated = foreign_keys(db)

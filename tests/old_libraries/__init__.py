@@ -130,6 +130,7 @@ def live(place: Path) -> Path:
             library.index()
     with Writer(place / "library") as writer:
         writer.set_precision(2, "fp32", [SELF_TEST | {"reason": "too far"}])
+        writer.set_tower(1, b"weights", {"kind": "ridge"})
     return place / "library"
 
 
