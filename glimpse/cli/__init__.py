@@ -1,6 +1,6 @@
 """The command line: one small file per command, and one place that turns errors into exit codes.
 
-Exit codes: 0 done (with hits, for a search), 1 no hits, 2 an error, 130 interrupted.
+Exit codes: 0 done (with hits, for a search; with groups, for dupes), 1 none, 2 an error, 130 interrupted.
 """
 
 import os
@@ -9,10 +9,11 @@ import sys
 import click
 
 import glimpse
-from core.errors import GlimpseError
+from core.errors import GlimpseError, QuerySyntaxError
 from glimpse.cli.backup import backup
 from glimpse.cli.demo import demo
 from glimpse.cli.doctor import doctor
+from glimpse.cli.dupes import dupes
 from glimpse.cli.index import index
 from glimpse.cli.info import info
 from glimpse.cli.learn_sound import learn_sound
@@ -46,7 +47,7 @@ def cli() -> None:
     """
 
 
-for command in (index, search, similar, tag, learn_sound, info, status, models, prune, backup, doctor, demo):
+for command in (index, search, similar, tag, dupes, learn_sound, info, status, models, prune, backup, doctor, demo):
     cli.add_command(command)
 
 
@@ -67,6 +68,10 @@ def run() -> int:
         error.message = plain(error.message)  # type: ignore[misc]
         error.show()
         return FAILED
+    except QuerySyntaxError as error:
+        from glimpse.pointing import pointed
+
+        return _fail(*pointed(error))
     except GlimpseError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, click.Abort):
@@ -78,8 +83,9 @@ def run() -> int:
         return _fail(f"unexpected {type(error).__name__}: {error} (to see where, set GLIMPSE_DEBUG=1 and run again)")
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, *more: str) -> int:
     from glimpse.render import note
 
-    note(f"glimpse: {message}")
+    for line in (f"glimpse: {message}", *more):
+        note(line)
     return FAILED
