@@ -21,6 +21,12 @@ def is_sidecar(name: bytes) -> bool:
     return name[-5:].lower().endswith(_EXTENSIONS)
 
 
+def xmp_names(name: bytes) -> tuple[bytes, ...]:
+    """Return the names that the XMP sidecar of a file may have, the best first."""
+    stem, _ = os.path.splitext(name)
+    return tuple(dict.fromkeys(base + extension for base in (name, stem) for extension in _XMP))
+
+
 def sidecars_of(name: bytes, present: Container[bytes]) -> tuple[bytes, ...]:
     """Return which of the names `present` in a folder are sidecars of the photo `name`, the best first.
 
@@ -29,10 +35,9 @@ def sidecars_of(name: bytes, present: Container[bytes]) -> tuple[bytes, ...]:
     """
     if not present:
         return ()
-    stem, _ = os.path.splitext(name)
-    found = [base + extension for base in (name, stem) for extension in _XMP if base + extension in present]
+    found = tuple(sidecar for sidecar in xmp_names(name) if sidecar in present)
     exported = takeout_of(name, present)
-    return tuple(dict.fromkeys([*found, exported] if exported else found))
+    return (*found, exported) if exported else found
 
 
 def read_sidecar(name: str, data: bytes) -> Metadata:

@@ -12,7 +12,7 @@ from media.values import degrees, hierarchy, line, number, paragraphs, position,
 Properties = Mapping[str, Sequence[str]]
 """Values by name in the way of ElementTree: "{namespace}name"."""
 
-_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _XMP = "{http://ns.adobe.com/xap/1.0/}"
@@ -25,6 +25,10 @@ _LIGHTROOM = "{http://ns.adobe.com/lightroom/1.0/}"
 _DIGIKAM = "{http://www.digikam.org/ns/1.0/}"
 _CAMERA = "{http://ns.google.com/photos/1.0/camera/}"
 _ITEM = "{http://ns.google.com/photos/1.0/container/item/}"
+
+TAGS_LIST = _DIGIKAM + "TagsList"
+HIERARCHICAL_SUBJECT = _LIGHTROOM + "hierarchicalSubject"
+SUBJECT = _DC + "subject"
 
 _TIMES = (_EXIF + "DateTimeOriginal", _PHOTOSHOP + "DateCreated", _XMP + "CreateDate")
 
@@ -44,10 +48,10 @@ def parse_xmp(packet: bytes) -> Properties:
     except (SyntaxError, ValueError, LookupError) as error:  # of the parser, of defusedxml, of an unknown encoding
         raise MediaError("damaged or no XMP") from error
     found: dict[str, list[str]] = {}
-    rdf = next(root.iter(_RDF + "RDF"), None)  # the first alone: others inside of it would be read again and again
+    rdf = next(root.iter(RDF + "RDF"), None)  # the first alone: others inside of it would be read again and again
     if rdf is None:
         raise MediaError("no XMP: there is no rdf:RDF in it")
-    for name, values in _properties(rdf.findall(_RDF + "Description")):
+    for name, values in _properties(rdf.findall(RDF + "Description")):
         found.setdefault(name, values)
     # Google's list of what lies in a file is the one nested structure that counts.
     found[_ITEM + "Semantic"] = [part.get(_ITEM + "Semantic") or "" for part in root.iter()]
@@ -66,7 +70,7 @@ def _properties(descriptions: Sequence[Any]) -> Iterator[tuple[str, list[str]]]:
         for name, value in description.items():
             yield name, [value]
         for element in description:
-            items = list(element.iter(_RDF + "li"))
+            items = list(element.iter(RDF + "li"))
             items.sort(key=lambda item: item.get(_LANGUAGE, "x-default") != "x-default")
             yield element.tag, [item.text or "" for item in items or [element]]
 
@@ -103,9 +107,9 @@ def _keywords(found: Properties) -> tuple[str, ...]:
     """Return the keywords, the hierarchies before the flat ones."""
     return united(
         [
-            *(hierarchy(word, "/") for word in found.get(_DIGIKAM + "TagsList", ())),
-            *(hierarchy(word, "|") for word in found.get(_LIGHTROOM + "hierarchicalSubject", ())),
-            *(line(word) for word in found.get(_DC + "subject", ())),
+            *(hierarchy(word, "/") for word in found.get(TAGS_LIST, ())),
+            *(hierarchy(word, "|") for word in found.get(HIERARCHICAL_SUBJECT, ())),
+            *(line(word) for word in found.get(SUBJECT, ())),
         ]
     )
 
