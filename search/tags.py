@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,11 @@ from core.resources import data_path
 from core.types import Progress, ProgressCallback, Space, Tag, Vector, Vectors
 from encoders.base import unit
 from encoders.kept import keep, kept
+
+MANY = 200
+"""Tags whose encoding takes long enough to be told."""
+KEPT = 50_000
+"""Vectors of people's own tags that the cache has at most, the newest."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,24 @@ class TagBank:
             return found["vectors"]
         if self._progress:
             self._progress(Progress(f"encoding {len(self.words):,} tags (once)"))
-        rows = encoder.encode_texts([word.tag for word in self.words])
+        rows = encoder.encode_texts([spoken(word.tag) for word in self.words])
         keep(path, vectors=rows)
         return rows
+
+    def encoded(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row per tag that is not in the vocabulary, shape (n, dim); kept in the cache by hashes."""
+        path = self._cache / "tags" / f"{self._encoder.space.key}-own.npz"
+        keys = [int.from_bytes(hashlib.sha256(text.encode(errors="replace")).digest()[:8]) for text in texts]
+        found = kept(path) if keys else None
+        rows = dict(zip(found["keys"].tolist(), found["vectors"], strict=True)) if found else {}
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in rows}
+        if new:
+            if self._progress and len(new) > MANY:
+                self._progress(Progress(f"encoding {len(new):,} tags of your own (once)"))
+            rows |= zip(new, self._encoder.encode_texts([spoken(text) for text in new.values()]), strict=True)
+            last = list(rows)[-KEPT:]
+            keep(path, keys=np.array(last, np.uint64), vectors=np.stack([rows[key] for key in last]))
+        return np.stack([rows[key] for key in keys]) if keys else np.empty((0, self._encoder.space.dim), np.float32)
 
     def mean(self) -> Vector:
         """Return the mean of all tags, which stands for the mean of all texts."""
@@ -86,25 +106,42 @@ class TagBank:
 
     def suggest(self, photo: Vector, image_mean: Vector | None, k: int) -> list[Tag]:
         """Return the k best tags, best first; a broader tag never stands beside a narrower one of its own."""
-        space = self._encoder.space
-        rows = self.vectors[:, : space.shared_dim]
-        photo = photo[: space.shared_dim]
-        if not space.centred:
-            rows = rows - self.mean()
-            photo = photo if image_mean is None else photo - image_mean
-        scores = unit(rows) @ unit(photo)
+        scores = self.directions(self.vectors) @ self.toward(photo, image_mean)
         order = np.argsort(-scores, kind="stable")
-        ranked = [Tag(self.words[i].tag, float(scores[i]), self.words[i].group) for i in order]
-        return _without_broader(ranked, {word.tag: word.parent for word in self.words}, k)
+        ranked = (Tag(self.words[i].tag, float(scores[i]), self.words[i].group) for i in order)
+        return without_broader(ranked, self.above, k)
+
+    @cached_property
+    def _parents(self) -> dict[str, str]:
+        return {word.tag: word.parent for word in self.words}
+
+    def above(self, name: str) -> set[str]:
+        """Return all tags of the vocabulary that are broader than one of it; none for other names."""
+        return broader_than(name, self._parents)
+
+    def directions(self, texts: Vectors) -> Vectors:
+        """Return texts centred, in the part of the space that they share with pictures: unit rows (n, shared_dim)."""
+        space = self._encoder.space
+        rows = texts[:, : space.shared_dim]
+        return unit(rows if space.centred else rows - self.mean())
+
+    def toward(self, photos: Vectors, image_mean: Vector | None) -> Vectors:
+        """Return pictures as `directions` has texts; their products are cosines.
+
+        photos: shape (n, dim), or one of (dim,).
+        """
+        space = self._encoder.space
+        rows = photos[..., : space.shared_dim]
+        return unit(rows if space.centred or image_mean is None else rows - image_mean)
 
 
-def _without_broader(ranked: list[Tag], parents: dict[str, str], k: int) -> list[Tag]:
-    """Take k tags in order; a narrower tag drives the broader ones of its own from the list."""
+def without_broader(ranked: Iterable[Tag], above: Callable[[str], Set[str]], k: int) -> list[Tag]:
+    """Take k tags in order; a narrower tag drives the broader ones, those `above` it, from the list."""
     kept: list[Tag] = []
     for tag in ranked:
-        if any(tag.name in _broader(other.name, parents) for other in kept):
+        if any(tag.name in above(other.name) for other in kept):
             continue
-        broader = _broader(tag.name, parents)
+        broader = above(tag.name)
         if len(kept) == k and not any(other.name in broader for other in kept):
             break
         kept = [other for other in kept if other.name not in broader]
@@ -112,9 +149,14 @@ def _without_broader(ranked: list[Tag], parents: dict[str, str], k: int) -> list
     return kept
 
 
-def _broader(name: str, parents: dict[str, str]) -> set[str]:
+def broader_than(name: str, parents: Mapping[str, str]) -> set[str]:
     """Return all tags above a tag."""
     above: set[str] = set()
     while (name := parents.get(name, "")) and name not in above:
         above.add(name)
     return above
+
+
+def spoken(name: str) -> str:
+    """Return a tag as a text for a model: all levels, "Places/Vienna" as "Places Vienna"."""
+    return name.replace("/", " ")

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import glimpse
 from core.resources import data_path
 from core.types import Space, Tag, Vector, Vectors
 from encoders.fake import FakeEncoder
-from search.tags import TagBank, _without_broader, read_vocabulary
+from search.tags import TagBank, broader_than, read_vocabulary, without_broader
 from tests.conftest import paint
 
 WORDS = read_vocabulary(data_path("tags.tsv"))
@@ -116,14 +117,15 @@ KIN = {"corgi": "dog", "husky": "dog", "dog": "animal", "cat": "animal", "animal
 )
 def test_a_broader_tag_never_stands_beside_a_narrower_one(ranked: list[str], k: int, kept: list[str]) -> None:
     tags = [Tag(name, 1.0 - place / 10, "x") for place, name in enumerate(ranked)]
-    result = _without_broader(tags, KIN, k)
+    result = without_broader(tags, partial(broader_than, parents=KIN), k)
     assert [tag.name for tag in result] == kept
     assert [tag.score for tag in result] == sorted((tag.score for tag in result), reverse=True)
 
 
 def test_a_circle_of_broader_tags_comes_to_an_end() -> None:
     tags = [Tag("a", 1.0, "x"), Tag("b", 0.5, "x")]
-    assert [tag.name for tag in _without_broader(tags, {"a": "b", "b": "a"}, 5)] == ["a"]
+    above = partial(broader_than, parents={"a": "b", "b": "a"})
+    assert [tag.name for tag in without_broader(tags, above, 5)] == ["a"]
 
 
 # Suggestions by hand
