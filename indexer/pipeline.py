@@ -13,6 +13,7 @@ import numpy as np
 from core.errors import GlimpseError
 from core.settings import Settings
 from core.types import (
+    Box,
     Failure,
     IndexReport,
     Metadata,
@@ -32,6 +33,8 @@ from indexer.listening import Listener, is_film, is_recording
 from indexer.places import look, places
 from indexer.reading import Read, Reader, read_beside
 from indexer.scan import Scan
+from indexer.text import read_texts
+from indexer.tiling import tile_level, untiled
 from media.kinds import expected_media
 from media.metadata import merge
 from media.places import places_of
@@ -71,19 +74,22 @@ def index(
     check_paths(paths)
     library.tier(settings.tier)
     run = _Run(library, encoder, settings, progress, stop, texts, hearing)
+    reads = library.ocr(settings.ocr)
     started = time.monotonic()
     with _no_garbage():
         scans = list(run.scans(paths, walk))
         if run.ears.known:
             run.listen()
         roots = library.roots()
-        known = library.known_files(run.ears.complete(run.reader.encoded))
+        known = library.known_files(run.ears.complete(run.reader.encoded) - run.reader.untiled)
         plan = Plan() if stop() else diff(scans, known, roots, stop)
     if not stop():
         if dry_run:
             run.foresee(plan)
         else:
             run.take(plan, roots, everything=not paths)
+            if reads:
+                run.report.notes += read_texts(library, settings.workers, progress, stop)
     run.report.interrupted = stop()
     run.report.seconds = time.monotonic() - started
     if not dry_run:
@@ -144,9 +150,13 @@ class _Run:
         preview = self.library.preview_size(self.settings.preview)
         animated = self.library.animated_digests()
         self.ears = Ears(self.library, self.space_id, self.hearing)
+        want = self.encoder.image_input
+        tiles = tile_level(self.library, self.settings.tiles)
+        uncut = untiled(self.library, self.space_id, tiles, want.size)
+        self.uncut = frozenset(uncut & encoded)  # which need their files, and are not new
         self.reader = Reader(
-            self.encoder.image_input, encoded, animated, self.ears.known, self.previews, self.settings, self.stop,
-            preview,
+            want, encoded, animated, self.ears.known, self.previews, self.settings, self.stop, preview, tiles,
+            uncut,
         )  # fmt: skip
 
     def listen(self) -> None:
@@ -206,7 +216,8 @@ class _Run:
         for outcome, _ in plan.settled:
             setattr(self.report, outcome, getattr(self.report, outcome) + 1)
         for job in plan.jobs:
-            if job.known is None or job.known.gone or not job.known.encoded:
+            known = job.known
+            if known is None or known.gone or not (known.encoded or known.digest in self.uncut):
                 self.report.added += 1
             else:
                 self.report.changed += 1
@@ -222,7 +233,7 @@ class _Run:
         """Yield the photos that are not there to be read and that this model can have from their previews."""
         for job in plan.missing.out_of_sight():
             known = job.known
-            photo = known and known.digest and known.digest not in self.ears.known
+            photo = known and known.digest and known.digest not in self.ears.known and known.digest not in self.uncut
             if photo and known and not known.encoded and self.previews.has(known.digest or b""):
                 yield job
 
@@ -260,8 +271,8 @@ class _Run:
 
     def _take_batch(self, batch: Sequence[Read], plan: Plan) -> None:
         """Encode a batch and commit it in one transaction."""
-        vectors = self._encode(batch)
-        found = [(read, *_outcome(read, plan)) for read in batch]
+        vectors, tiles = self._encode(batch)
+        found = [(read, *self._outcome(read, plan)) for read in batch]
         found = [one for one in found if not plan.missing.turned_up(one[0].job.known)]
         about = self._about([(read.job, read.metadata) for read, _, _ in found])
         rows = []
@@ -272,7 +283,7 @@ class _Run:
                     job.root_id, job.path, read.stat, file_id=file_id, digest=read.digest, size=read.size,
                     vectors=vectors.pop(read.digest, {}) if read.digest else {}, from_preview=read.from_preview,
                     damaged=read.damaged, embedded=read.embedded, about=what, failure=read.failure, retry=read.retry,
-                    recorded=read.recorded,
+                    recorded=read.recorded, tiles=tiles.pop(read.digest, ()) if read.digest else (),
                 )
             )  # fmt: skip
             self._keep_preview(read)
@@ -285,6 +296,20 @@ class _Run:
             self.report.damaged += read.damaged
             self.report.notes += read.notes
 
+    def _outcome(self, read: Read, plan: Plan) -> tuple[str, int | None]:
+        """Say what became of a file, and which row it belongs to."""
+        known = read.job.known
+        if read.failure is not None:
+            return "failed", known.id if known else None
+        if known is None:
+            moved = plan.missing.take_same_content(read.digest) if read.digest else None
+            return ("moved", moved.id) if moved else ("added", None)
+        if known.gone or known.digest is None:
+            return "added", known.id  # it is back, or readable at last
+        if known.digest != read.digest or known.digest in self.uncut:
+            return "changed", known.id
+        return ("unchanged" if known.encoded else "added"), known.id  # new to this model
+
     def _remember(self, rows: Sequence[Taken]) -> None:
         """Note what has vectors now."""
         for row in rows:
@@ -292,26 +317,37 @@ class _Run:
                 continue
             if row.recorded is None or row.recorded.frames:
                 self.reader.encoded.add(row.digest)
-            self.new += len(row.vectors)
+            if row.tiles:
+                self.reader.untiled.discard(row.digest)
+            self.new += len(row.vectors) + len(row.tiles)
             if row.recorded is not None:
                 self.ears.took(row.digest, row.recorded)
                 self.new += len(row.recorded.frames) + len(row.recorded.windows)
                 self.report.encoded += bool(row.recorded.frames or row.recorded.windows)
 
-    def _encode(self, batch: Sequence[Read]) -> dict[bytes, dict[str, Vector]]:
-        """Encode the frames of each new content of a batch once."""
-        new = {r.digest: r.frames for r in batch if r.digest and r.frames and r.digest not in self.reader.encoded}
+    def _encode(
+        self, batch: Sequence[Read]
+    ) -> tuple[dict[bytes, dict[str, Vector]], dict[bytes, list[tuple[Box, Vector]]]]:
+        """Encode the frames and the tiles that each content of a batch lacks, once; return both by digest."""
+        encoded, uncut = self.reader.encoded, self.reader.untiled
+        new = {r.digest: r.frames for r in batch if r.digest and r.frames and r.digest not in encoded}
+        cut = {r.digest: r.tiles for r in batch if r.digest and (r.digest in new or r.digest in uncut) and r.tiles}
         frames = [
             (digest, kind, pixels) for digest, own in new.items() for kind, pixels in zip(SEGMENTS, own, strict=False)
         ]
-        if not frames:
-            return {}
-        rows = self.photos.encode(np.stack([pixels for _, _, pixels in frames]))
-        self.report.encoded += len(new)
+        tiles = [(digest, box, pixels) for digest, own in cut.items() for box, pixels in own]
+        if not frames and not tiles:
+            return {}, {}
+        pixels = np.stack([pixels for *_, pixels in (*frames, *tiles)])
+        rows = self.photos.encode(pixels, whole=len(frames))
+        self.report.encoded += len(new.keys() | cut.keys())
         vectors: dict[bytes, dict[str, Vector]] = {}
-        for (digest, kind, _), row in zip(frames, rows, strict=True):
+        for (digest, kind, _), row in zip(frames, rows, strict=False):
             vectors.setdefault(digest, {})[kind] = row
-        return vectors
+        parts: dict[bytes, list[tuple[Box, Vector]]] = {}
+        for (digest, box, _), row in zip(tiles, rows[len(frames) :], strict=True):
+            parts.setdefault(digest, []).append((box, row))
+        return vectors, parts
 
     def _keep_preview(self, read: Read) -> None:
         """Store a preview, before the commit: what is committed has one. A disk without room costs only that."""
@@ -383,30 +419,17 @@ class _Run:
 
 
 def _batches(reads: Iterable[Read], size: int) -> Iterator[list[Read]]:
-    """Group reads into batches of `size` photos to encode, of ROWS_PER_BATCH rows, or of SECONDS_PER_BATCH."""
+    """Group reads into batches of `size` pictures to encode, of ROWS_PER_BATCH rows, or of SECONDS_PER_BATCH."""
     batch: list[Read] = []
     photos, opened = 0, time.monotonic()
     for read in reads:
         batch.append(read)
-        photos += len(read.frames)
+        photos += read.pictures
         if photos >= size or len(batch) >= ROWS_PER_BATCH or time.monotonic() - opened > SECONDS_PER_BATCH:
             yield batch
             batch, photos, opened = [], 0, time.monotonic()
     if batch:
         yield batch
-
-
-def _outcome(read: Read, plan: Plan) -> tuple[str, int | None]:
-    """Say what became of a file, and which row it belongs to."""
-    known = read.job.known
-    if read.failure is not None:
-        return "failed", known.id if known else None
-    if known is None:
-        moved = plan.missing.take_same_content(read.digest) if read.digest else None
-        return ("moved", moved.id) if moved else ("added", None)
-    if known.gone or known.digest is None or (known.digest == read.digest and not known.encoded):
-        return "added", known.id  # it is back, readable at last, or new to this model
-    return ("unchanged" if known.digest == read.digest else "changed"), known.id
 
 
 def _is_there(job: Job) -> bool:

@@ -4,19 +4,20 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from core.errors import MediaError, TemporaryMediaError
 from core.settings import Settings
-from core.types import FileStat, ImageInput, Metadata, Pixels, StopRequested
+from core.types import Box, FileStat, ImageInput, Metadata, Pixels, StopRequested
 from indexer.diff import Job
 from media.files import read_file, read_head
 from media.isolated import DecodeProcess, decode_process
 from media.kinds import HEAD_BYTES, photo_format, recording_format
 from media.metadata import merge
 from media.sidecar import MAX_BYTES, read_sidecar
+from media.tiles import Level
 from store.previews import Previews
 from store.records import Recorded
 
@@ -25,9 +26,9 @@ from store.records import Recorded
 class Read:
     """A file that was looked into: what it is, and its pixels if it still has to be encoded.
 
-    frames: see `media.photo.Photo`; embedded: what is written in the photo; metadata: that and what is beside it.
-    recorded: of a recording, whose vectors are there already. is_recording: it has the name of a photo, and is not
-    one.
+    frames, tiles: see `media.photo.Photo`; embedded: what is written in the photo; metadata: that and what is beside
+    it. recorded: of a recording, whose vectors are there already. is_recording: it has the name of a photo, and is
+    not one.
     """
 
     job: Job
@@ -45,6 +46,12 @@ class Read:
     retry: bool = False
     recorded: Recorded | None = None
     is_recording: bool = False
+    tiles: tuple[tuple[Box, Pixels], ...] = ()
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures there are to encode."""
+        return len(self.frames) + len(self.tiles)
 
 
 _one_big_photo = threading.Lock()
@@ -56,7 +63,8 @@ class Reader:
     """What looking into a file needs to know.
 
     encoded: digests that have a vector already; it grows meanwhile. animated: those of animations; recordings: those
-    of recordings, whose previews are no photos; preview: longer side of previews in px, or 0.
+    of recordings, whose previews are no photos; preview: longer side of previews in px, or 0. tiles: which photos are
+    cut up; untiled: digests of those known ones that have yet to be; it shrinks meanwhile.
     """
 
     want: ImageInput
@@ -67,20 +75,23 @@ class Reader:
     settings: Settings
     stop: StopRequested
     preview: int
+    tiles: Level
+    untiled: set[bytes]
 
     def ahead(self, jobs: Sequence[Job], batch_size: int) -> Iterator[Read]:
-        """Look into files in threads, two batches ahead, and yield them in order until told to stop."""
+        """Look into files in threads, two batches of pictures ahead, and yield them in order until told to stop."""
         most = 2 * batch_size + self.settings.workers
         pending: deque[Future[Read]] = deque()
+        held = _Held()
         upcoming = iter(jobs)
         with ThreadPoolExecutor(self.settings.workers, thread_name_prefix="decode") as pool:
             try:
                 while not self.stop():
-                    while len(pending) < most and (job := next(upcoming, None)):
-                        pending.append(pool.submit(self.read, job))
+                    while len(pending) + held.further < most and (job := next(upcoming, None)):
+                        pending.append(pool.submit(held.counting(self.read), job))
                     if not pending:
                         return
-                    yield pending.popleft().result()
+                    yield held.released(pending.popleft().result())
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
@@ -102,8 +113,8 @@ class Reader:
         if known.digest in self.recordings:
             return None
         there = os.path.lexists(job.full_path)
-        if there and known.digest in self.animated:
-            return None  # it has more frames than its preview
+        if there and (known.digest in self.animated or known.digest in self.untiled):
+            return None  # it has more frames than its preview, or more detail
         preview = self.previews.read(known.digest) if job.stat.unchanged(known.stat) else None
         if preview is None:
             return None
@@ -114,15 +125,15 @@ class Reader:
         return Read(job, job.stat, known.digest, (pixels,), from_preview=True)
 
     def _from_file(self, job: Job, process: DecodeProcess) -> Read:
-        """Read a file, and decode it unless its content has a vector already."""
+        """Read a file, and decode it unless its content has its vectors already."""
         stat = FileStat.of(os.stat(job.full_path))
         try:
             file = process.read(job.full_path)
-            new = file.digest not in self.encoded
+            new, uncut = file.digest not in self.encoded, file.digest in self.untiled
             preview = 0 if self.previews.has(file.digest) else self.preview
-            wanted = self.want if new or (preview and job.known and not job.known.described) else None
+            wanted = self.want if new or uncut or (preview and job.known and not job.known.described) else None
             with _one_big_photo if file.big and wanted else contextlib.nullcontext():
-                photo = process.decode(job.name, wanted, preview)
+                photo = process.decode(job.name, wanted, preview, self.tiles if new or uncut else "none")
         except MediaError as error:
             other = _is_recording(job)
             retry = isinstance(error, TemporaryMediaError)
@@ -139,7 +150,35 @@ class Reader:
             embedded=photo.metadata,
             metadata=merge(photo.metadata, beside, job.name, file.stat.mtime_ns),
             notes=notes,
+            tiles=photo.tiles,
         )
+
+
+class _Held:
+    """Counts the pictures that were decoded and not yet taken, beyond one a photo: some have nine."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.further = 0
+
+    def counting(self, read: Callable[[Job], Read]) -> Callable[[Job], Read]:
+        """Return what reads a file and counts its pictures."""
+
+        def counted(job: Job) -> Read:
+            found = read(job)
+            self._add(found.pictures - 1)
+            return found
+
+        return counted
+
+    def released(self, read: Read) -> Read:
+        """Note that somebody takes what was read."""
+        self._add(1 - read.pictures)
+        return read
+
+    def _add(self, number: int) -> None:
+        with self._lock:
+            self.further += number
 
 
 def _is_recording(job: Job) -> bool:

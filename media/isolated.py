@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from core.errors import GlimpseError, MediaError, TemporaryMediaError
-from core.types import FileStat, Frame, ImageInput, Kind, Metadata, Pixels, Span, StopRequested, Window
+from core.types import Box, FileStat, Frame, ImageInput, Kind, Metadata, Pixels, Span, StopRequested, Window
+from media.tiles import Level
 
 START_SECONDS = 60.0
 READ_SECONDS = 120.0
@@ -63,6 +64,7 @@ class Decoded:
     size: tuple[int, int] | None = None
     preview: bytes | None = None
     damaged: bool = False
+    tiles: tuple[tuple[Box, Pixels], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,20 +105,23 @@ class DecodeProcess:
         answer, _ = self._ask({"do": "read", "path": b64encode(path).decode()}, READ_SECONDS, reading=True)
         return ReadFile(bytes.fromhex(answer["digest"]), FileStat(*answer["stat"]), answer["big"])
 
-    def decode(self, name: str, want: ImageInput | None, preview: int) -> Decoded:
+    def decode(self, name: str, want: ImageInput | None, preview: int, tiles: Level = "none") -> Decoded:
         """Decode the file that was read last; want: None for its metadata alone; raises MediaError with the reason.
 
-        preview: longer side of the preview in px, 0 for none.
+        preview: longer side of the preview in px, 0 for none; tiles: see `media.tiles.boxes`.
         """
-        request = {"do": "decode", "name": name, "want": asdict(want) if want else None, "preview": preview}
+        wanted = asdict(want) if want else None
+        request = {"do": "decode", "name": name, "want": wanted, "preview": preview, "tiles": tiles}
         answer, parts = self._ask(request, DECODE_SECONDS)
         metadata = _metadata(answer["metadata"])
         if want is None:
             return Decoded(metadata)
-        frames = tuple(_pixels(part, want) for part in parts[: answer["frames"]])
-        width, height = answer["size"]
+        count, cut = answer["frames"], [tuple(box) for box in answer["tiles"]]
+        pixels = [_pixels(part, want) for part in parts[: count + len(cut)]]
         made = parts[-1] if answer["preview"] else None
-        return Decoded(metadata, frames, (width, height), made, answer["damaged"])
+        width, height = answer["size"]
+        tiled = tuple(zip(cut, pixels[count:], strict=True))
+        return Decoded(metadata, tuple(pixels[:count]), (width, height), made, answer["damaged"], tiled)
 
     def decode_preview(self, preview: bytes, want: ImageInput, least: int = 0) -> Pixels:
         """Turn a stored preview into the pixels that an encoder wants; see `media.photo.decode_preview`."""

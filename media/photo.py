@@ -1,18 +1,20 @@
 """Decode photos: upright, in sRGB values, alpha over white, at the size that an encoder wants."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from PIL import Image, ImageFile
 
 from core.errors import MediaError, TemporaryMediaError
-from core.types import Fit, ImageInput, Pixels
+from core.types import Box, Fit, ImageInput, Pixels
 from media.heif import named_profile, register_heif
 from media.kinds import HEAD_BYTES, PHOTO_FORMATS, photo_format, sniff
 from media.pillow import MAX_GROWN_PIXELS, MAX_TEXT, open_header
 from media.pixels import plain, shrunk, square, webp
 from media.raw import Shown, show_raw
+from media.tiles import Level, boxes, stored
 
 MEGAPIXELS_DRAFT = 2_000
 """Limit for JPEGs in one scan, which are decoded at a fraction of their size as they are read."""
@@ -56,13 +58,15 @@ class Photo:
 
     frames: pixels for the encoder, each of shape (size, size, 3): the first frame, and of an animation with more than
     two frames the middle one as second; size: upright (width, height) of the original; preview: WebP bytes or None;
-    damaged: the file is cut short, and the rest of the picture is one colour.
+    damaged: the file is cut short, and the rest of the picture is one colour; tiles: parts of the first frame, each
+    with its pixels, of the same shape; none of what is damaged.
     """
 
     frames: tuple[Pixels, ...]
     size: tuple[int, int]
     preview: bytes | None = None
     damaged: bool = False
+    tiles: tuple[tuple[Box, Pixels], ...] = ()
 
 
 def check_photo(data: bytes, name: str) -> str:
@@ -87,22 +91,25 @@ def is_big(data: bytes, name: str) -> bool:
     return False
 
 
-def decode_photo(data: bytes, name: str, want: ImageInput, preview: int = 0, salvage: bool = False) -> Photo:
-    """Decode a photo once, into the square that an encoder wants and a preview.
+def decode_photo(
+    data: bytes, name: str, want: ImageInput, preview: int = 0, salvage: bool = False, tiles: Level = "none"
+) -> Photo:
+    """Decode a photo once, into the square that an encoder wants, a preview, and squares of its parts.
 
     preview: longer side in px of an upright WebP, never larger than the photo; 0 makes none. salvage: take what
     there is of a photo that is cut short; only in a process that decodes nothing else meanwhile, since Pillow's
-    switch for it is global. Raises MediaError with the reason.
+    switch for it is global. tiles: which photos are to be cut up, see `media.tiles.boxes`. Raises MediaError with the
+    reason.
     """
     try:
-        return _decode(data, name, want, preview)
+        return _decode(data, name, want, preview, tiles)
     except MediaError as error:
         # Of a HEIF it would make a black picture.
         if not salvage or str(error) != CUT_SHORT or check_photo(data, name) == "HEIF":
             raise
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
-        return replace(_decode(data, name, want, preview), damaged=True)
+        return replace(_decode(data, name, want, preview, "none"), damaged=True)
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = False
 
@@ -124,15 +131,16 @@ def thumbnail(data: bytes, name: str, size: int) -> bytes:
         return photo.preview(size)
 
 
-def _decode(data: bytes, name: str, want: ImageInput, preview: int) -> Photo:
-    with _loaded(data, name, want, preview) as photo:
+def _decode(data: bytes, name: str, want: ImageInput, preview: int, tiles: Level) -> Photo:
+    with _loaded(data, name, want, preview, tiles) as photo:
         small = photo.shrunk(want)
         if ImageFile.LOAD_TRUNCATED_IMAGES and small.getcolors(1):  # of one colour
             raise MediaError(CUT_SHORT)
         shown = photo.preview(preview) if preview else None
+        parts = tuple((box, square(photo.tile(box, want), want)) for box in boxes(*photo.size, tiles, want.size))
         middle = photo.middle_frame(want)
         frames = [small] if middle is None else [small, middle]
-        return Photo(tuple(square(frame, want) for frame in frames), photo.size, shown)
+        return Photo(tuple(square(frame, want) for frame in frames), photo.size, shown, tiles=parts)
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,15 @@ class _Loaded:
 
     def shrunk(self, want: ImageInput, gap: float = 3.0) -> Image.Image:
         return shrunk(self.pixels, want, self.profile, self.orientation, gap)
+
+    def tile(self, box: Box, want: ImageInput) -> Image.Image:
+        """Return a part of the upright photo, shrunk."""
+        width, height = self.pixels.size
+        left, top, right, bottom = stored(box, self.orientation)
+        part = self.pixels.crop(
+            (round(left * width), round(top * height), round(right * width), round(bottom * height))
+        )
+        return shrunk(part, want, self.profile, self.orientation)
 
     def preview(self, size: int) -> bytes:
         return webp(self.pixels, size, self.profile, self.orientation)
@@ -171,15 +188,14 @@ class _Loaded:
 
 
 @contextlib.contextmanager
-def _loaded(data: bytes, name: str, want: ImageInput, preview: int = 0) -> Iterator[_Loaded]:
+def _loaded(data: bytes, name: str, want: ImageInput, preview: int = 0, tiles: Level = "none") -> Iterator[_Loaded]:
     """Decode a photo, large enough for what is wanted of it, and name every failure of the decoder."""
     kind = check_photo(data, name)
     try:
         with _opened(data, kind) as (image, raw):
             full = image.size
             if image.format in _JPEG:  # a HEIF's draft would be its thumbnail
-                side = max(full) if want.fit is Fit.LETTERBOX else min(full)
-                part = min(1.0, max(DRAFT_FACTOR * want.size, DRAFT_MINIMUM, preview) / side)
+                part = _draft(full, want, preview, tiles)
                 image.draft("RGB", (max(1, int(full[0] * part)), max(1, int(full[1] * part))))
             image.load()
             if image.format == "TIFF":
@@ -192,6 +208,21 @@ def _loaded(data: bytes, name: str, want: ImageInput, preview: int = 0) -> Itera
         raise
     except Exception as error:  # a decoder fed with rubbish may raise anything
         raise _named(error) from error
+
+
+def _draft(full: tuple[int, int], want: ImageInput, preview: int, tiles: Level) -> float:
+    """Return the share of its size, 0..1, that a JPEG is decoded at: enough for the whole, the preview, the tiles.
+
+    The decoder takes the next larger of 1, 1/2, 1/4, 1/8. Tiles alone never have it keep more than BIG_PIXELS, and do
+    with fewer of their own.
+    """
+    side = max if want.fit is Fit.LETTERBOX else min
+    share = max(DRAFT_FACTOR * want.size, DRAFT_MINIMUM, preview) / side(full)
+    if cut := boxes(*full, tiles, want.size):  # lying or upright, they are of one size
+        left, top, right, bottom = cut[0]
+        detail = DRAFT_FACTOR * want.size / side((right - left) * full[0], (bottom - top) * full[1])
+        share = max(share, min(detail, math.sqrt(BIG_PIXELS / (full[0] * full[1])) / 2))
+    return min(1.0, share)
 
 
 @contextlib.contextmanager

@@ -153,9 +153,11 @@ def _decoded(data: bytes, request: dict[str, Any]) -> Answer:
     if not request["want"]:
         return answer, []
     want = _input(request["want"])
-    photo = decode_photo(data, request["name"], want, preview=request["preview"], salvage=True)
-    parts = [np.ascontiguousarray(frame).tobytes() for frame in photo.frames]
-    answer |= {"size": photo.size, "damaged": photo.damaged, "frames": len(parts), "preview": bool(photo.preview)}
+    photo = decode_photo(data, request["name"], want, request["preview"], salvage=True, tiles=request["tiles"])
+    pictures = [*photo.frames, *(pixels for _, pixels in photo.tiles)]
+    parts = [np.ascontiguousarray(picture).tobytes() for picture in pictures]
+    answer |= {"size": photo.size, "damaged": photo.damaged, "preview": bool(photo.preview)}
+    answer |= {"frames": len(photo.frames), "tiles": [box for box, _ in photo.tiles]}
     return answer, [*parts, *([photo.preview] if photo.preview else [])]
 
 

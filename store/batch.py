@@ -16,8 +16,9 @@ from sqlalchemy.engine import Connection
 
 from core.errors import LibraryError
 from core.types import FileStat, Kind, Metadata, Place, Vector
+from store.edits import carry
 from store.names import VECTOR_DTYPE
-from store.records import FRAME, WINDOW, Taken
+from store.records import FRAME, TILE, WINDOW, Taken
 from store.schema import contents, file_tags, files, metadata_of, segments, tags, vectors
 
 FROM_FILE = "file"
@@ -37,11 +38,15 @@ _json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class _Part(NamedTuple):
-    """What a segment is: a part of a content, at a time in seconds if it is one of a recording."""
+    """What a segment is: a part of a content, from a time in seconds, or a box in shares of an upright photo."""
 
     content_id: int
     kind: str
     start: float | None = None
+    left: float | None = None
+    top: float | None = None
+    right: float | None = None
+    bottom: float | None = None
 
 
 class _New(NamedTuple):
@@ -65,7 +70,9 @@ def write_batch(db: Connection, space_id: int, batch: Sequence[Taken], sound_id:
     _add_vectors(db, _new_vectors(space_id, sound_id, content_ids, batch), set(known.values()))
     heard = [(True, known[t.digest]) for t in batch if t.digest in known and t.recorded and t.recorded.heard]
     _write(db, _by_key(contents), ("heard", "key"), heard)
+    replaced = _replaced(db, content_ids, batch)
     file_ids = _write_files(db, content_ids, batch)
+    carry(db, space_id, replaced)
     _write_metadata(db, file_ids, batch)
 
 
@@ -112,6 +119,8 @@ def _new_vectors(
         key = content_ids[taken.digest]
         for kind, vector in taken.vectors.items():
             new[_Part(key, kind)] = _New(space_id, vector, from_preview=taken.from_preview)
+        for box, vector in taken.tiles:
+            new[_Part(key, TILE, None, *box)] = _New(space_id, vector)
         if taken.recorded is not None:
             for span, vector in taken.recorded.frames:
                 new[_Part(key, FRAME, span.start)] = _New(space_id, vector, span.end)
@@ -127,22 +136,33 @@ def _add_vectors(db: Connection, given: Mapping[_Part, _New], known: Set[int]) -
     ids: dict[_Part, int] = {}
     there: set[tuple[int, int]] = set()
     for part in parts(sorted({place.content_id for place in given} & known)):
-        known_parts = select(segments.c.content_id, segments.c.kind, segments.c.start, segments.c.id)
-        for content_id, kind, start, key in db.execute(known_parts.where(segments.c.content_id.in_(part))):
-            ids[_Part(content_id, kind, start)] = key
+        known_parts = select(segments.c.id, *(segments.c[name] for name in _Part._fields))
+        for key, *place in db.execute(known_parts.where(segments.c.content_id.in_(part))):
+            ids[_Part(*place)] = key
     for part in parts(list(ids.values())):
         known_vectors = select(vectors.c.space_id, vectors.c.segment_id).where(vectors.c.segment_id.in_(part))
         there.update((space_id, segment_id) for space_id, segment_id in db.execute(known_vectors))
     new = dict(zip((place for place in given if place not in ids), _new_ids(db, segments), strict=False))
-    columns = ("id", "content_id", "kind", "start", "end")
-    _write(db, insert(segments), columns, [(key, *place, given[place].end) for place, key in new.items()])
+    columns = ("id", "content_id", "kind", "start", "end", "left", "top", "right", "bottom")
+    rows = [(key, *place[:3], given[place].end, *place[3:]) for place, key in new.items()]
+    _write(db, insert(segments), columns, rows)
     ids |= new
-    rows = [
+    added = [
         (one.space_id, ids[place], one.vector.astype(VECTOR_DTYPE).tobytes(), one.from_preview)
         for place, one in given.items()
         if (one.space_id, ids[place]) not in there
     ]
-    _write(db, insert(vectors), ("space_id", "segment_id", "vector", "from_preview"), rows)
+    _write(db, insert(vectors), ("space_id", "segment_id", "vector", "from_preview"), added)
+
+
+def _replaced(db: Connection, content_ids: Mapping[bytes, int], batch: Sequence[Taken]) -> list[tuple[int, int]]:
+    """Return which contents will take the place of which, as (old, new)."""
+    now = {t.file_id: content_ids[t.digest] for t in batch if t.file_id is not None and t.digest is not None}
+    found: list[tuple[int, int]] = []
+    for part in parts(list(now)):
+        before = select(files.c.id, files.c.content_id).where(files.c.id.in_(part), files.c.content_id.is_not(None))
+        found += [(old, now[key]) for key, old in db.execute(before) if old != now[key]]
+    return found
 
 
 def _write_files(db: Connection, content_ids: Mapping[bytes, int], batch: Sequence[Taken]) -> list[int]:
@@ -202,16 +222,16 @@ def _write_metadata(db: Connection, file_ids: Sequence[int], batch: Sequence[Tak
     _write(db, insert(metadata_of), ("file_id", *_COLUMNS[: -len(_LATER)], *_PLACE, *_LATER), rows)
     beside = [(what.beside, key) for key, what in about.items() if what.beside or key in known]  # a new row has none
     _write(db, _by_key(files), ("beside", "key"), beside)
-    tag_ids = _tag_ids(db, {word for what in about.values() for word in what.metadata.keywords})
+    ids_of = tag_ids(db, {word for what in about.values() for word in what.metadata.keywords})
     tagged = [
-        (key, tag_ids[word], FROM_FILE)
+        (key, ids_of[word], FROM_FILE)
         for key, what in about.items()
         for word in dict.fromkeys(what.metadata.keywords)
     ]
     _write(db, insert(file_tags), ("file_id", "tag_id", "source"), tagged)
 
 
-def _tag_ids(db: Connection, names: Set[str]) -> dict[str, int]:
+def tag_ids(db: Connection, names: Set[str]) -> dict[str, int]:
     """Return the ids of tags by name, adding those that are new."""
     ids: dict[str, int] = {}
     for part in parts(sorted(names)):

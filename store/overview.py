@@ -7,12 +7,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from core.types import Failure, Info, Kind, Metadata, Modality, Place, SpaceStatus, Status
 from store.indexfile import FLAT, IVF
-from store.names import INDEX
+from store.names import INDEX, VECTOR_DTYPE
 from store.previews import Previews
 from store.reader import Reader, StoredSpace, full_path
 from store.recordings import unheard
+from store.records import TILE, TILES_AT_FIRST
+from store.tagging import effective, verdicts_of
 
 
 def failures(reader: Reader) -> list[Failure]:
@@ -46,6 +50,7 @@ def status(reader: Reader) -> Status:
         roots=tuple(Path(os.fsdecode(row[0])) for row in reader.rows("SELECT path FROM roots ORDER BY path")),
         spaces=tuple(_spaces(reader, space)),
         last_run={"finished": last[0][0], **json.loads(last[0][1])} if last else None,
+        tiles=_tiles(reader),
     )
 
 
@@ -54,6 +59,9 @@ def _spaces(reader: Reader, current: StoredSpace | None) -> Iterator[SpaceStatus
     for key, name, revision, dim, precision, self_test, modality in reader.rows(
         "SELECT id, name, revision, dim, precision, self_test, modality FROM spaces ORDER BY id"
     ):
+        tiles = reader.tally(
+            "segments s CROSS JOIN vectors v ON v.segment_id = s.id AND v.space_id = ? WHERE s.kind = ?", key, TILE
+        )
         yield SpaceStatus(
             model=name,
             revision=revision,
@@ -65,7 +73,14 @@ def _spaces(reader: Reader, current: StoredSpace | None) -> Iterator[SpaceStatus
             self_test=json.loads(self_test) if self_test else None,
             index=_index_of(reader, StoredSpace(key, name, revision, dim)),
             modality=Modality(modality),
+            tiles=tiles,
+            tile_bytes=tiles * dim * np.dtype(VECTOR_DTYPE).itemsize,
         )
+
+
+def _tiles(reader: Reader) -> str:
+    rows = reader.rows("SELECT tiles FROM library")
+    return str((rows and rows[0][0]) or TILES_AT_FIRST)
 
 
 def _index_of(reader: Reader, space: StoredSpace) -> dict[str, Any]:
@@ -94,7 +109,7 @@ def info(reader: Reader, path: Path) -> Info | None:
         )
         if rows:
             file_id, content_id, kind, width, height, damaged, failure, primary = rows[0]
-            metadata, place = _about(reader, file_id)
+            metadata, place = _about(reader, file_id, content_id)
             return Info(
                 path=path,
                 id=content_id,
@@ -111,20 +126,22 @@ def info(reader: Reader, path: Path) -> Info | None:
     return None
 
 
-def _about(reader: Reader, file_id: int) -> tuple[Metadata, Place | None]:
+def _about(reader: Reader, file_id: int, content_id: int | None) -> tuple[Metadata, Place | None]:
     """Return the effective metadata of a file, and the name of its place."""
     columns = [field.name for field in fields(Metadata) if field.name != "keywords"]
     names = ", ".join(f'"{column}"' for column in columns)
     found = reader.rows(f"SELECT town, region, country, {names} FROM metadata WHERE file_id = ?", file_id)  # noqa: S608
-    if not found:
-        return Metadata(), None
-    town, region, country, *values = found[0]
-    tagged = reader.rows(
+    rows = reader.rows(
         "SELECT t.name FROM file_tags ft JOIN tags t ON t.id = ft.tag_id WHERE ft.file_id = ? ORDER BY ft.id",
         file_id,
     )
-    said = dict(zip(columns, values, strict=True))
-    metadata = Metadata(**{**said, "motion": bool(said["motion"]), "keywords": tuple(row[0] for row in tagged)})
+    said = {} if content_id is None else verdicts_of(reader, [content_id]).get(content_id, {})
+    keywords = tuple(effective([row[0] for row in rows], said))
+    if not found:
+        return Metadata(keywords=keywords), None
+    town, region, country, *values = found[0]
+    known = dict(zip(columns, values, strict=True))
+    metadata = Metadata(**{**known, "motion": bool(known["motion"]), "keywords": keywords})
     return metadata, None if town is None else Place(town, region, country)
 
 

@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from core.types import FileStat, Kind, Metadata, Place, Span, Vector, Walk
+from core.types import Box, FileStat, Kind, Metadata, Place, Span, Vector, Walk
 
-WHOLE, MIDDLE, FRAME, WINDOW = "whole", "middle", "frame", "window"
-"""Kinds of segments: a photo, the middle frame of an animation, a frame of a film, a window of sound."""
+WHOLE, MIDDLE, TILE, FRAME, WINDOW = "whole", "middle", "tile", "frame", "window"
+"""Kinds of segments: a photo, the middle frame of an animation, a part of a photo, a frame of a film, some sound."""
+
+TILES_AT_FIRST = "wide"
+"""Which photos have tiles where nobody has said anything: panoramas and long screenshots are few."""
 
 
 class Source(NamedTuple):
@@ -15,6 +18,14 @@ class Source(NamedTuple):
 
     folder: bool
     walk: Walk
+
+
+class Unread(NamedTuple):
+    """A photo in which nobody has looked for text, and where it lies."""
+
+    content_id: int
+    digest: bytes
+    path: bytes
 
 
 class KnownFile(NamedTuple):
@@ -69,8 +80,8 @@ class Taken:
 
     file_id: the row to update, None for a new one. Either `failure` says why the file could not be read, or
     `digest` names its content, or `primary` (a path below the same root) the file that it belongs to.
-    New contents come with `size` (width, height), new vectors by the kind of their segment, or with what was
-    `recorded`.
+    New contents come with `size` (width, height), new vectors by the kind of their segment, as `tiles` with the part
+    of the photo that each is of, or with what was `recorded`.
     embedded: what is written in the photo itself; about: None leaves what is known as it is.
     """
 
@@ -81,6 +92,7 @@ class Taken:
     digest: bytes | None = None
     size: tuple[int, int] | None = None
     vectors: Mapping[str, Vector] = field(default_factory=dict)
+    tiles: Sequence[tuple[Box, Vector]] = ()
     recorded: Recorded | None = None
     from_preview: bool = False
     damaged: bool = False

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.types import Modality
+from store import words
 from store.durable import flush, sync_folder
 from store.layout import Layout, layouts
-from store.names import DATABASE, DATABASE_ERRORS, NEWEST, SOUND
+from store.names import DATABASE, DATABASE_ERRORS, DERIVED, NEWEST, SOUND
 from store.pages import LEAF, Pages, Value
 from store.records import FRAME, MIDDLE, WHOLE
 from store.versions import migrate
@@ -36,7 +37,8 @@ class Salvage:
 def salvage(folder: Path, scratch: Path) -> Salvage:
     """Write what can be read of a library's database into a fresh one of the newest schema in the folder `scratch`.
 
-    Rows that are unsound, or belong to rows that are lost, are left out. Raises OSError and sqlite3.Error.
+    Rows that are unsound, or belong to rows that are lost, are left out; the index of words is made anew. Raises
+    OSError and sqlite3.Error.
     """
     with contextlib.closing(Pages(folder / DATABASE, PAGE_SIZE)) as pages:
         free = pages.free()
@@ -62,6 +64,8 @@ def salvage(folder: Path, scratch: Path) -> Salvage:
             db.execute("COMMIT")
             db.execute("PRAGMA journal_mode = WAL")
     _upgrade(scratch, "head")
+    with contextlib.closing(sqlite3.connect(scratch / DATABASE)) as db, db:
+        words.refresh(db)
     flush(scratch / DATABASE)
     return Salvage(counts, lost)
 
@@ -113,6 +117,8 @@ def _copy_rows(pages: Pages, leaves: Sequence[int], known: dict[str, Layout], db
     highest: Counter[str] = Counter()
     # Those that are where they belong come first: elsewhere there may be older versions of the same rows.
     for number in sorted(leaves, key=lambda number: number not in claims):
+        if claims.get(number, "").startswith(DERIVED):
+            continue
         rows = [row for row in pages.rows(number) if row is not None]
         for _, values in rows:
             if len(values) == 2 and values[0] in known and isinstance(values[1], int):  # sqlite_sequence
@@ -147,11 +153,16 @@ def _claims(pages: Pages) -> dict[int, str]:
 
 
 def _table_of(rows: Sequence[Sequence[Value]], known: dict[str, Layout], claim: str | None) -> Layout | None:
-    """Return the table that most rows of a page fit, the one that claims it first; None for none."""
+    """Return the table of a page: the one that claims it, if half of the rows fit it, or else the one that most fit.
+
+    None for none.
+    """
     votes = {
         name: sum(values[:1] == [None] and layout.fits(values[1:]) for values in rows)
         for name, layout in known.items()
     }
+    if claim is not None and 0 < len(rows) <= 2 * votes.get(claim, 0):
+        return known[claim]
     best = max(votes, key=lambda name: (votes[name], name == claim), default=None)
     return known[best] if best is not None and votes[best] else None
 
@@ -201,9 +212,13 @@ def _from_indexes(old: sqlite3.Connection | None, db: sqlite3.Connection) -> Non
     for root_id, path in _covered(old, "roots", ("path",)):
         if isinstance(path, bytes) and os.path.isabs(path):
             db.execute("INSERT OR IGNORE INTO roots (id, path) VALUES (?, ?)", (root_id, path))
+    known = _covered(old, "segments", ("content_id",))
+    parts = Counter(content_id for _, content_id in known)
     timed = {row[0] for row in db.execute("SELECT id FROM contents WHERE kind != 'photo'")}
-    for segment_id, content_id in sorted(_covered(old, "segments", ("content_id",))):
-        if content_id in timed:  # an index does not know the times of its segments
+    for segment_id, content_id in sorted(known):  # whole photos come first
+        there = db.execute("SELECT 1 FROM segments WHERE content_id = ?", (content_id,)).fetchone()
+        # An index does not know the times of segments, nor which parts of a photo they are.
+        if content_id in timed or (there and parts[content_id] > 2):
             continue
         whole = "SELECT 1 FROM segments WHERE content_id = ? AND kind = ?"
         kind = MIDDLE if db.execute(whole, (content_id, WHOLE)).fetchone() else WHOLE

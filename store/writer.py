@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from core.errors import LibraryError
 from core.types import FileStat, Kind, Metadata, Modality, Space, Vector, Walk
-from store import models
+from store import models, verdicts, words
 from store.batch import parts, write_batch
 from store.lock import write_lock
 from store.names import (
@@ -33,10 +33,9 @@ from store.names import (
     tower_revision,
 )
 from store.previews import PREVIEW_SIZE, Previews
-from store.records import FRAME, MIDDLE, WHOLE, WINDOW, KnownFile, Source, Taken
+from store.records import FRAME, MIDDLE, TILE, TILES_AT_FIRST, WHOLE, WINDOW, KnownFile, Source, Taken, Unread
 from store.schema import (
     contents,
-    file_tags,
     files,
     library,
     means,
@@ -45,11 +44,11 @@ from store.schema import (
     segments,
     sources,
     spaces,
-    tags,
     tombstones,
     towers,
     vectors,
 )
+from store.tagging import Verdict
 from store.versions import migrate
 
 PAGE_SIZE = 16384
@@ -278,11 +277,70 @@ class Writer:
             kept = db.execute(select(library.c.preview)).scalar()
         return PREVIEW_SIZE if kept is None else int(kept)
 
+    def ocr(self, said: bool | None) -> bool:
+        """Return whether text in photos is read; said: remembered from now on unless None."""
+        with self._begin() as db:
+            if said is not None:
+                db.execute(update(library).values(ocr=said))
+            return bool(db.execute(select(library.c.ocr)).scalar())
+
+    def unread(self) -> list[Unread]:
+        """Return the photos in which nobody has looked for text, and one path of each that is not gone."""
+        query = (
+            "SELECT c.id, c.digest, r.path, f.path FROM contents c JOIN files f ON f.id = "
+            "(SELECT min(g.id) FROM files g WHERE g.content_id = c.id AND NOT g.gone) "
+            "JOIN roots r ON r.id = f.root_id WHERE c.text IS NULL AND c.kind = ? ORDER BY c.id"
+        )
+        with self._begin() as db:
+            rows = _driver(db).execute(query, (Kind.PHOTO,))
+            return [Unread(key, digest, os.path.join(root, path)) for key, digest, root, path in rows]
+
+    def set_texts(self, texts: Mapping[int, str]) -> None:
+        """Write down what can be read in photos, by the ids of their contents."""
+        if texts:
+            with self._begin() as db:
+                rows = [(text, key) for key, text in texts.items()]
+                db.exec_driver_sql("UPDATE contents SET text = ? WHERE id = ?", rows)
+
     def tier(self, said: str | None) -> None:
         """Remember the tier of the index that somebody chose, "auto" for whatever fits its size; None: no word."""
         if said is not None:
             with self._begin() as db:
                 db.execute(update(library).values(tier=None if said == "auto" else said))
+
+    def tiles(self) -> str:
+        """Return which photos have vectors of parts: "none", "wide", "all"."""
+        with self._begin() as db:
+            return str(db.execute(select(library.c.tiles)).scalar() or TILES_AT_FIRST)
+
+    def set_tiles(self, said: str, without: Iterable[int]) -> None:
+        """Remember which photos have vectors of parts, and forget those of the contents that are to be `without`."""
+        with self._begin() as db:
+            db.execute(update(library).values(tiles=said))
+            for part in parts(list(without)):
+                theirs = (segments.c.kind == TILE) & segments.c.content_id.in_(part)
+                _bury(db, theirs)
+                db.execute(delete(segments).where(theirs))
+
+    def tiled(self) -> list[tuple[int, int, int]]:
+        """Return id, width and height of all photos that have vectors of parts in any space."""
+        query = "SELECT id, width, height FROM contents WHERE id IN (SELECT content_id FROM segments WHERE kind = ?)"
+        with self._begin() as db:
+            return _driver(db).execute(query, (TILE,)).fetchall()
+
+    def tile_counts(self, space_id: int, least: int, ratio: float) -> Iterator[tuple[bytes, int, int, int]]:
+        """Yield digest, width, height and number of tiles in a space of the photos that may have some.
+
+        least: px of the shorter side; ratio: of the longer to the shorter, at least. What is cut short has none.
+        """
+        query = (
+            "SELECT digest, width, height, (SELECT count(*) FROM segments s JOIN vectors v ON v.segment_id = s.id "
+            "AND v.space_id = ? WHERE s.content_id = c.id AND s.kind = ?) FROM contents c "
+            "WHERE c.kind = ? AND NOT damaged AND min(width, height) >= ? "
+            "AND max(width, height) >= ? * min(width, height)"
+        )
+        with self._begin() as db:
+            yield from _driver(db).execute(query, (space_id, TILE, Kind.PHOTO, least, ratio))
 
     def forget_tombstones(self, space_id: int, last: int) -> None:
         """Forget the deletions of vectors up to id `last`: no index file has them any more."""
@@ -329,6 +387,16 @@ class Writer:
         with self._begin() as db:
             models.drop_older(db, self.folder, sound_id, model)
 
+    def judge(self, content_ids: Collection[int], tag: str, verdict: Verdict) -> int:
+        """Note what somebody says of a tag for contents; returns how many gained or lost it; raises QueryError."""
+        with self._begin() as db:
+            return verdicts.judge(db, content_ids, tag, verdict)
+
+    def rename_tag(self, old: str, new: str) -> int:
+        """Rename a tag and all below it; returns how many contents had it; raises LibraryError, QueryError."""
+        with self._begin() as db:
+            return verdicts.rename(db, old, new)
+
     def prune(self) -> int:
         """Forget files that are gone, and contents, vectors and previews that no file needs; returns the files."""
         with self._begin() as db:
@@ -342,7 +410,7 @@ class Writer:
             orphans = ~exists().where(files.c.content_id == contents.c.id)
             _bury(db, orphans)
             db.execute(delete(contents).where(orphans))
-            db.execute(delete(tags).where(~exists().where(file_tags.c.tag_id == tags.c.id)))
+            verdicts.forget_unused(db)
             kept = set(db.execute(select(contents.c.digest)).scalars())
         Previews(self.folder).sweep(kept)
         return int(forgotten)
@@ -377,6 +445,7 @@ class Writer:
                 return
             with self._engine.begin() as db:
                 yield db
+                words.refresh(_driver(db))
                 self._must_be_there()
 
     def _must_be_there(self) -> None:

@@ -34,6 +34,15 @@ EVERY = 600.0
     type=click.Choice(["auto", "exhaustive", "ivf"]),
     help="How nearest photos are found: all compared (exact), an inverted file (fast), or by size (at first: auto).",
 )
+@click.option(
+    "--tiles",
+    type=click.Choice(["none", "wide", "all"]),
+    help="Which photos are looked at in parts, too, for small things in them: wide ones (at first), or all large "
+    "ones, which takes several times as long; none forgets the parts.",
+)
+@click.option(
+    "--ocr/--no-ocr", default=None, help="Read the text in photos, too (at first: no); needs the extra 'ocr'."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--watch", is_flag=True, help="Go on: look again whenever photos have changed.")
 @click.option(
@@ -54,6 +63,8 @@ def index(
     no_previews: bool,
     preview_size: int | None,
     tier: str | None,
+    tiles: str | None,
+    ocr: bool | None,
     dry_run: bool,
     watch: bool,
     every: float | None,
@@ -65,7 +76,7 @@ def index(
 
     PATH is a folder or a file; without any, all that was indexed before is looked at again. How a folder is walked
     (--exclude, --hidden, --follow-symlinks) is said once and holds for it until something else is said, without any
-    PATH for all; so does what is said of previews and of the index.
+    PATH for all; so does what is said of previews, of the index and of tiles.
 
     \b
     Examples:
@@ -85,7 +96,7 @@ def index(
             raise click.UsageError(f"{first} and {second} exclude each other")
     if every and not watch:
         raise click.UsageError("--every goes with --watch")
-    chosen = replace(settings(library, model), tier=tier)
+    chosen = replace(settings(library, model), tier=tier, tiles=tiles, ocr=ocr)
     if no_previews or preview_size:
         chosen = replace(chosen, preview=0 if no_previews else preview_size)
     if exclude and no_exclude:
