@@ -8,8 +8,9 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
@@ -24,6 +25,7 @@ from core.errors import (
     QueryError,
     UnknownFileError,
 )
+from core.query import Options, Order, Query, Rule, Sum, Term, narrowed
 from core.settings import Settings
 from core.types import (
     Failure,
@@ -34,13 +36,9 @@ from core.types import (
     Modality,
     Progress,
     ProgressCallback,
-    Query,
-    Space,
     Status,
     StopRequested,
     Tag,
-    Term,
-    Vector,
     Walk,
 )
 from glimpse.defaults import expanded
@@ -49,12 +47,17 @@ from glimpse.defaults import settings as default_settings
 if TYPE_CHECKING:
     from encoders.base import Encoder
     from glimpse.looking import Look
+    from glimpse.tagging import Suggester, Unknown
+    from media.rewrite import Change
+    from search.answer import Answer
+    from search.dupes import Group
     from search.engine import Engine
     from store.reader import Reader
 
 FilePath = str | os.PathLike[str]
 P = ParamSpec("P")
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 CHECKED = 32 << 20
 """Bytes of a database up to which it is checked after an unexpected error."""
 PATIENCE = 30.0
@@ -103,6 +106,7 @@ class Library:
         self._encoder: Encoder | None = None
         self._loaded = ""
         self._engine: Engine | None = None
+        self._suggester: Suggester | None = None
 
     @_of_library
     def index(
@@ -154,26 +158,40 @@ class Library:
         return report
 
     @_of_library
-    def search(
+    def ask(
         self,
-        query: str,
+        query: "str | Query",
         k: int = 10,
         *,
         plus: Sequence[str] = (),
         minus: Sequence[str] = (),
+        like: Sequence[str] = (),
+        unlike: Sequence[str] = (),
         within: FilePath | None = None,
-        exact: bool = False,
         kind: Kind | str | None = None,
-    ) -> list[Hit]:
-        """Return the k best photos, recordings and films for words or a file, best first, terms added and subtracted.
+        cut: bool = True,
+        exact: bool = False,
+        rule: Rule | str = Rule.ADD,
+        sort: Order | str = Order.SCORE,
+        collapse: bool = False,
+        diverse: bool = False,
+        explain: bool = False,
+    ) -> "Answer":
+        """Return the k best photos, recordings and films for a question (docs/query.md), and whether there is more.
 
-        A term may carry a weight, `2:night`; `./x.jpg`, `~/x.mp4` and `x.ogg` are files, `text:x.jpg` is words.
-        within: only what lies in this folder or below it; exact: compare every vector, however many there are; kind:
-        only "photo", "audio" or "video".
+        plus, minus: terms to add and to subtract; like, unlike: examples to go towards and away from; within, kind:
+        only what lies in this folder or below it, only "photo", "audio" or "video"; cut: end the list where nothing
+        is likely to be meant any more; exact: compare every vector, however many there are; rule: how terms are
+        joined, see `core.query.Rule`; sort: "score" or "date", the newest first; collapse: show what is much alike as
+        one; diverse: prefer hits unlike those before them; explain: say what each term adds to each score.
         """
         from search.grammar import parse_query
 
-        asked = parse_query(query, plus, minus)
+        asked = query if isinstance(query, Query) else parse_query(query, plus, minus, like, unlike)
+        asked = narrowed(asked, _folder(within), _kind(kind))
+        options = Options(
+            k, cut, exact, _one_of(Rule, rule, "rule"), _one_of(Order, sort, "order"), collapse, diverse, explain
+        )
         engine = self._open_engine(texts=any(term.modality is Modality.TEXT for term in asked.terms))
         if self._progress:
             from search.length import is_cut
@@ -181,7 +199,11 @@ class Library:
             for term in asked.terms:
                 if term.modality is Modality.TEXT and is_cut(engine.encoder, term.value):
                     self._progress(Progress(f"the model reads only the beginning of '{term.value[:40]}...'"))
-        return engine.search(asked, k, _folder(within), exact, _kind(kind))
+        return engine.answer(asked, options)
+
+    def search(self, query: "str | Query", k: int = 10, **how: Any) -> list[Hit]:
+        """Return the k best photos, recordings and films for a question, best first; takes what `ask` takes."""
+        return list(self.ask(query, k, **how).hits)
 
     @_of_library
     def similar(
@@ -193,37 +215,121 @@ class Library:
         exact: bool = False,
         kind: Kind | str | None = None,
     ) -> list[Hit]:
-        """Return the k photos, recordings and films most like a file, which is not among them; see `search`."""
+        """Return the k photos, recordings and films most like a file, which is not among them, however alike."""
         from search.grammar import modality_of
 
         path = expanded(file)
         term = Term(modality_of(path), str(path))
-        return self._open_engine().search(Query((term,)), k, _folder(within), exact, _kind(kind))
+        asked = narrowed(Query(Sum((term,))), _folder(within), _kind(kind))
+        return list(self._open_engine().answer(asked, Options(k, cut=False, exact=exact)).hits)
 
     @_of_library
     def suggest_tags(self, file: FilePath, k: int = 5) -> list[Tag]:
-        """Return the k tags that fit a photo, recording or film best, best first; the library need not have it."""
+        """Return the k tags that fit a photo, recording or film best, best first; the library need not have it.
+
+        Those that it has are left out, and those that were rejected for it.
+        """
         from search.grammar import modality_of
-        from search.tags import TagBank
 
         path = expanded(file)
         modality = modality_of(path)
         if modality is Modality.SOUND:
-            from search.hearing import suggest
+            from glimpse.tagging import suggest_for_sound
 
-            return suggest(self._open_engine(), path, k)
-        encoder = self._load(self._model())
-        if modality is Modality.VIDEO:
-            from search.recordings import encode_film
+            return suggest_for_sound(self._open_engine(), path, k)
+        return self._open_suggester().suggest(path, modality, k)
 
-            picture = encode_film(path, encoder)
-        else:
-            from search.pictures import encode_photo, read_query
+    @_of_library
+    def add_tag(self, tag: str, files: Iterable[FilePath], unknown: "Unknown | None" = None) -> int:
+        """Give files a tag, "Places/Vienna"; a folder stands for all that is known in it, and copies share tags.
 
-            picture = encode_photo(read_query(path), path, encoder)
-        return TagBank(encoder, self.settings.cache, progress=self._progress).suggest(
-            picture, self._image_mean(encoder.space), k
-        )
+        unknown: told of each file that the library does not know; None: that raises UnknownFileError, and nothing is
+        done. The last word wins, over keywords in files, too. Returns how many contents gained it.
+        """
+        return self._judge(tag, files, "added", unknown)
+
+    @_of_library
+    def remove_tag(self, tag: str, files: Iterable[FilePath], unknown: "Unknown | None" = None) -> int:
+        """Take a tag from files, though they bring it as a keyword; see `add_tag`."""
+        return self._judge(tag, files, "removed", unknown)
+
+    @_of_library
+    def accept_tag(self, tag: str, files: Iterable[FilePath], unknown: "Unknown | None" = None) -> int:
+        """Say that a suggestion is right: adds the tag, and suggestions learn how sure they may be; see `add_tag`."""
+        return self._judge(tag, files, "accepted", unknown)
+
+    @_of_library
+    def reject_tag(self, tag: str, files: Iterable[FilePath], unknown: "Unknown | None" = None) -> int:
+        """Say that a suggestion is wrong: it is not made again; see `add_tag`."""
+        return self._judge(tag, files, "rejected", unknown)
+
+    @_of_library
+    def rename_tag(self, old: str, new: str) -> int:
+        """Rename a tag and all below it, "Places" with "Places/Vienna"; returns how many contents had one of them."""
+        from store.writer import Writer
+
+        self._must_exist()
+        with Writer(self.settings.library) as writer:
+            return writer.rename_tag(old, new)
+
+    @_of_library
+    def tags(self, file: FilePath | None = None) -> list[tuple[str, int]]:
+        """Return the tags of a file, of all in a folder, or of everything, by name, and how many contents have each.
+
+        Raises UnknownFileError.
+        """
+        from glimpse.tagging import contents_of, counted
+
+        self._must_exist()
+        with self._reader() as reader:
+            return counted(reader, None if file is None else contents_of(reader, [file]))
+
+    def write_xmp(
+        self, files: Iterable[FilePath] = (), dry_run: bool = False, unknown: "Unknown | None" = None
+    ) -> "Iterator[Change | Failure]":
+        """Write tags into the sidecars of all files of whose tags anything was said, IMG.jpg.xmp; yields each change.
+
+        files: of these contents only, all if there are none; dry_run: write nothing. What else a sidecar says stays.
+        """
+        from glimpse.tagging import contents_of, write_xmp
+        from store.lock import write_lock
+
+        self._must_exist()
+        with contextlib.ExitStack() as stack:
+            reader = stack.enter_context(self._reader())
+            if not dry_run:
+                stack.callback(write_lock(self.settings.library).release)  # one at a time, and no run beside it
+            chosen = list(files)
+            yield from write_xmp(reader, contents_of(reader, chosen, unknown) if chosen else None, dry_run)
+
+    def undo_xmp(self) -> "Iterator[Path | Failure]":
+        """Bring back what sidecars said before the last run of `write_xmp`; yields each file; raises LibraryError."""
+        from glimpse.tagging import undo_xmp
+
+        self._must_exist()
+        return undo_xmp(self.settings.library)
+
+    def _judge(self, tag: str, files: Iterable[FilePath], verdict: str, unknown: "Unknown | None") -> int:
+        from glimpse.tagging import contents_of, judge
+        from store.tagging import Verdict
+
+        self._must_exist()
+        with self._reader() as reader:
+            chosen = contents_of(reader, files, unknown)
+        return judge(self.settings.library, chosen, tag, Verdict(verdict))
+
+    def _open_suggester(self) -> "Suggester":
+        """Open what suggests tags, anew where the library, its tags or the model are others."""
+        from glimpse.tagging import Suggester
+
+        encoder, exists = self._load(self._model()), self.exists()
+        if self._suggester is not None and not self._suggester.is_current(encoder, exists):
+            self._suggester.close()
+            self._suggester = None
+        if self._suggester is None:
+            opening = self._reader if exists else None
+            self._suggester = Suggester(encoder, self.settings.cache, opening, self._progress)
+        return self._suggester
 
     @_of_library
     def learn_sound(
@@ -320,6 +426,27 @@ class Library:
             return failures(reader)
 
     @_of_library
+    def dupes(
+        self,
+        exact: bool = False,
+        within: FilePath | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> "list[Group]":
+        """Return groups of files with the same bytes and of photos that are much alike, the best of each first.
+
+        Nothing is changed. exact: the same bytes only; within: only what lies in this folder or below it.
+        """
+        from search.dupes import dupes
+
+        self._must_exist()
+        folder = _folder(within)
+        with self._reader() as reader:
+            if folder is not None and not reader.knows(folder):
+                raise QueryError(f"the library knows nothing in {folder}; see which folders it has: glimpse status")
+            report_to = progress or self._progress or (lambda _: None)
+            return dupes(reader, reader.space(self.settings.model), exact, folder, report_to)
+
+    @_of_library
     def prune(self) -> int:
         """Forget files that are gone and vectors that nothing needs any more; returns the number of files."""
         from store.writer import Writer
@@ -385,6 +512,9 @@ class Library:
         if self._engine is not None:
             self._engine.reader.close()
             self._engine = None
+        if self._suggester is not None:
+            self._suggester.close()
+            self._suggester = None
 
     def __enter__(self) -> Self:
         return self
@@ -428,14 +558,6 @@ class Library:
             return space.name if space else None
         return None
 
-    def _image_mean(self, space: Space) -> Vector | None:
-        """Return the mean photo of the library in a space, None where it is not known or not wanted."""
-        if space.centred or not self.exists():
-            return None
-        with self._reader() as reader:
-            stored = reader.space(space.name, space.revision)
-            return reader.mean(stored, Modality.IMAGE) if stored else None
-
     def _load(self, model: str | None) -> "Encoder":
         """Load a model, once."""
         from encoders.registry import default, load
@@ -473,6 +595,11 @@ def _folder(path: FilePath | None) -> Path | None:
 
 
 def _kind(said: Kind | str | None) -> Kind | None:
-    if said is None or said in set(Kind):
-        return None if said is None else Kind(said)
-    raise QueryError(f"there is no kind '{said}'; the kinds are: {', '.join(Kind)}")
+    return None if said is None else _one_of(Kind, said, "kind")
+
+
+def _one_of(choice: type[E], said: str, what: str) -> E:
+    """Return one of several; raises QueryError with all of them."""
+    if said in set(choice):
+        return choice(said)
+    raise QueryError(f"there is no {what} '{said}'; there are: {', '.join(choice)}")

@@ -1,4 +1,4 @@
-"""Make, at the end of an index run, what questions about sound would otherwise wait for."""
+"""Make, at the end of an index run, what the first questions would otherwise wait for."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def get_ready(
 
 
 def _make(folder: Path, encoder: Encoder, hearing: Hearing, cache: Path, progress: ProgressCallback) -> None:
-    """Make what is missing, if the library has any sound."""
+    """Make what is missing: ordinary words, and what sounds and pictures need to find each other."""
     from encoders.ears import join
     from search.hearing import sounds_bank
     from search.tags import TagBank
@@ -57,7 +57,11 @@ def _make(folder: Path, encoder: Encoder, hearing: Hearing, cache: Path, progres
 
     with Reader(folder) as reader:
         space = reader.space(encoder.space.name, encoder.space.revision)
-        if space is None or not has_sound(reader):
+        if space is None:
+            return
+        if reader.newest_vector(space.id):
+            _ = TagBank(encoder, cache, progress=progress).vectors
+        if not has_sound(reader):
             return
         learned = tower(reader, space)
         sounds = hearing(learned)
@@ -67,7 +71,6 @@ def _make(folder: Path, encoder: Encoder, hearing: Hearing, cache: Path, progres
         if stored is None or not reader.newest_vector(stored.id):
             return
         mean = reader.counted_mean(stored, Modality.SOUND)
-    _ = TagBank(encoder, cache, progress=progress).vectors
     if isinstance(sounds, Reads):
         _ = sounds_bank(sounds, cache, progress).vectors
     join(encoder, sounds, learned, mean, cache, progress)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.diagnosis import Diagnosis
 from core.errors import GlimpseError
-from core.types import Hit, IndexReport, Info, Kind, Metadata, SpaceStatus, Status, Tag
+from core.types import Box, Hit, IndexReport, Info, Kind, Metadata, SpaceStatus, Status, Tag
 
 if TYPE_CHECKING:
     from glimpse.api import Library
@@ -45,7 +45,12 @@ def emit_json(value: dict[str, Any]) -> None:
 
 def emit_path(path: Path, end: str = "\n") -> None:
     """Write a path to stdout: as it is for programs, and printable for a terminal, as `ls` does."""
-    emit(printable(path) if sys.stdout is not None and sys.stdout.isatty() else str(path), end)
+    emit(printable(path) if is_for_people() else str(path), end)
+
+
+def is_for_people() -> bool:
+    """Say whether somebody looks at stdout."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def say(text: str) -> None:
@@ -97,18 +102,48 @@ def moment(hit: Hit) -> str:
 
 
 def hit_line(hit: Hit) -> str:
-    """Return score and path, when it happens, and how often the same is there besides."""
+    """Return score, how sure it is, path, when or where it happens, and how much of the same is there besides."""
     when = f"  {moment(hit)}" if hit.start is not None else ""
+    where = f"  at {box_text(hit.box)}" if hit.box else ""
     more = f"  (+{len(hit.also)} more)" if hit.also else ""
+    alike = f"  (+{hit.collapsed} much alike)" if hit.collapsed else ""
     beside = "".join(f"  + {printable(Path(path.name))}" for path in hit.companions)
-    score = "  name" if hit.by_name else f"{hit.score:6.3f}"
-    return f"{score}  {printable(hit.path)}{when}{more}{beside}"
+    words = "  (by its words)" if hit.by_name and hit.score else ""
+    sure = "" if hit.confidence is None else f"  {hit.confidence:4.0%}"
+    date = f"{hit.taken[:10]}  " if hit.taken else ""
+    return f"{_score(hit)}{sure}  {date}{printable(hit.path)}{when}{where}{words}{more}{alike}{beside}"
+
+
+def _score(hit: Hit) -> str:
+    """Return a score, or what stands in its place where there is no likeness to anything."""
+    if hit.score:
+        return f"{hit.score:6.3f}"
+    return "  name" if hit.by_name else "     -"
+
+
+def box_text(box: Box) -> str:
+    """Return where in a photo something is, from its top left, in hundredths of its width and height."""
+    left, top, right, bottom = (round(100 * side) for side in box)
+    return f"{left}-{right}% x {top}-{bottom}%"
+
+
+def contribution_lines(hit: Hit) -> list[str]:
+    """Return a line for what each term adds to the score, and one for their sum, where that was asked for."""
+    if not hit.contributions:
+        return []
+    rows = [*hit.contributions, ("=", sum(value for _, value in hit.contributions))]
+    return [f"{value:+14.3f}  {plain(name)}" for name, value in rows]
 
 
 def hit_dict(hit: Hit) -> dict[str, Any]:
     """Return a hit as plain values; the schema is in README.md. Bytes that are not UTF-8 become \\udcXX (PEP 383)."""
     row: dict[str, Any] = {"path": str(hit.path), "score": round(hit.score, 6), "kind": hit.kind, "id": hit.id}
     row |= {"start": _seconds(hit.start), "end": _seconds(hit.end), "by_name": hit.by_name}
+    row["confidence"] = None if hit.confidence is None else round(hit.confidence, 4)
+    row["box"] = None if hit.box is None else [round(side, 4) for side in hit.box]
+    row |= {"collapsed": hit.collapsed, "taken": hit.taken}
+    if hit.contributions:
+        row["contributions"] = [{"term": name, "adds": round(value, 6)} for name, value in hit.contributions]
     return row | {"also": [str(path) for path in hit.also], "companions": [str(path) for path in hit.companions]}
 
 
@@ -117,8 +152,40 @@ def _seconds(time: float | None) -> float | None:
 
 
 def tags_line(file: Path, tags: list[Tag]) -> str:
-    """Return a file with its tags in one line."""
-    return f"{printable(file)}: " + ", ".join(f"{tag.name} {tag.score:.2f}" for tag in tags)
+    """Return a file with its tags in one line, and how sure they are where that is known."""
+    return f"{printable(file)}: " + ", ".join(
+        f"{plain(tag.name)} {f'{tag.score:.2f}' if tag.confidence is None else f'{tag.confidence:.0%}'}"
+        for tag in tags
+    )
+
+
+def tag_dict(tag: Tag) -> dict[str, Any]:
+    """Return a suggestion as JSON has it."""
+    sure = None if tag.confidence is None else round(tag.confidence, 4)
+    return {
+        "tag": tag.name,
+        "score": round(tag.score, 4),
+        "group": tag.group,
+        "examples": tag.examples,
+        "confidence": sure,
+    }
+
+
+def tag_list(file: Path | None, tags: list[tuple[str, int]], json_: bool) -> None:
+    """Show the tags of a file or a folder, one line for all, or those of everything (None), one a line."""
+    counts = [{"tag": name, "count": count} for name, count in tags]
+    if file is None:
+        for count in counts:
+            if json_:
+                emit_json(count)
+            else:
+                say(f"{count['count']:8,}  {plain(str(count['tag']))}")
+    elif json_:
+        emit_json({"path": str(file), "tags": counts})
+    else:
+        several = any(count > 1 for _, count in tags)
+        names = (f"{plain(name)} ({count:,})" if several else plain(name) for name, count in tags)
+        say(f"{printable(file)}: " + ", ".join(names))
 
 
 def summary(report: IndexReport) -> str:
@@ -248,6 +315,7 @@ def status_dict(status: Status) -> dict[str, Any]:
         "roots": [str(root) for root in status.roots],
         "spaces": [asdict(space) for space in status.spaces],
         "last_run": status.last_run,
+        "tiles": status.tiles,
     }
 
 
@@ -258,6 +326,7 @@ def status_text(status: Status) -> str:
         *((("model" if space.current else "and"), _space_text(space)) for space in _current_first(status.spaces)),
         ("files", f"{status.files:,}, {status.contents:,} distinct: {_kinds(status)}"),
         *(("index", index_text(space)) for space in status.spaces if space.current),
+        ("tiles", _tiles_text(status)),
         ("previews", f"{status.previews:,} ({status.preview_bytes / 1e6:,.1f} MB)"),
         ("gone", f"{status.gone:,} files" + (" (forget them with: glimpse prune)" if status.gone else "")),
         (
@@ -275,6 +344,14 @@ def status_text(status: Status) -> str:
         ended = "stopped early" if run["interrupted"] else "complete"
         rows.append(("last run", f"{when}, {ended}: {run['added']:,} added, {run['failed']:,} failed"))
     return "\n".join(f"{name:11} {value}" for name, value in rows)
+
+
+def _tiles_text(status: Status) -> str:
+    """Return which photos have vectors of parts, and what those cost: time to encode, time to search, and room."""
+    count, size = (sum(getattr(space, name) for space in status.spaces) for name in ("tiles", "tile_bytes"))
+    share = count / max(1, sum(space.vectors for space in status.spaces))
+    cost = f": {count:,}, {share:.0%} of all that is encoded and compared ({size / 1e6:,.1f} MB)" if count else ""
+    return {"none": "of no photos", "wide": "of wide photos", "all": "of large photos"}.get(status.tiles, "?") + cost
 
 
 def learned_text(report: dict[str, Any]) -> str:

@@ -6,24 +6,30 @@ What only some queries need (decoding, the tags, what hears) is imported where i
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from core.errors import LibraryError, ModelError, QueryError
-from core.types import Hit, Ids, Kind, Modality, Progress, ProgressCallback, Query, Term, Vector, Vectors
-from encoders.base import Encoder, unit
+from core.query import Node, Options, Query, Rule, Stored, Sum, Term, sums
+from core.types import Ids, Kind, Modality, Progress, ProgressCallback, Vector, Vectors
+from encoders.base import Encoder
+from search.answer import Answer, answered
 from search.compose import Target, compose, leading
-from search.lanes import Found, Lane, Wanted, find
-from store.reader import Asset, Reader
-from store.recordings import has, has_sound, heard, named, of_kind
+from search.cutoff import confidences
+from search.lanes import Lane
+from search.ordinary import Joined, Ordinary
+from search.ranking import union
+from search.seeking import DEPTH, Seeking
+from search.sets import folder_of, ways
+from search.standing import standings
+from store.reader import Reader, StoredSpace
+from store.recordings import has_sound, heard
 from store.vectors import VectorIndex
 
 if TYPE_CHECKING:
     from search.hearing import Ear
-    from search.tags import TagBank
+    from search.rerank import Product
 
 NO_EAR = (
     "nothing hears for the model '{}' yet: teach it with your own recordings (glimpse learn-sound), "
@@ -32,6 +38,32 @@ NO_EAR = (
 EAR_GONE = "CLAP, which heard these sounds, is not on this machine any more; get it with: glimpse models get clap"
 
 UNHEARD = "none of them has been heard yet; to have them heard: glimpse index"
+PRODUCTS = (Rule.PRODUCT, Rule.BASIC)
+SPARE = 10
+"""Times as many hits as wanted are looked at where some will be left out as much alike."""
+
+Among = Callable[[StoredSpace, Kind | None], Ids | None]
+"""Returns the only ids of a Space that may be found, of a kind or any."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A sum with the vectors of its terms, each of what the term turned out to be."""
+
+    terms: tuple[Term, ...]
+    vectors: tuple[Vector, ...]
+
+    @property
+    def words(self) -> str | None:
+        """The words, where they are all that is asked."""
+        (term, *others) = self.terms
+        plain = not others and term.modality is Modality.TEXT and term.stored is None and term.weight > 0
+        return term.value if plain else None
+
+    @property
+    def has_words(self) -> bool:
+        """Whether words are among what is asked: a picture has pictures like it nearly everywhere, and no end."""
+        return any(term.modality is Modality.TEXT for term in self.terms)
 
 
 @dataclass
@@ -45,34 +77,35 @@ class Engine:
     progress: ProgressCallback | None = None
     _ear: "tuple[object, Ear | None] | None" = None
     _broken: str = ""
-    _bank: "TagBank | None" = None
 
-    def search(
-        self,
-        query: Query,
-        k: int = 10,
-        within: Path | None = None,
-        exact: bool = False,
-        kind: Kind | None = None,
-    ) -> list[Hit]:
-        """Return the k best photos, recordings and films, best first, ties by id; what was asked with is left out.
+    @functools.cached_property
+    def ordinary(self) -> Ordinary:
+        """What is ordinary in this library."""
+        return Ordinary(self.reader, self.encoder, self.cache, self.progress)
 
-        within: only what lies in this folder (absolute) or below it; exact: compare every vector; kind: only those.
-        Raises QueryError.
+    def answer(self, query: Query, options: Options | None = None) -> Answer:
+        """Return the best photos, recordings and films, best first, ties by id; what was asked with is left out.
+
+        Of filters alone, all that pass, the newest first. Raises QueryError.
         """
-        if k < 1:
-            raise QueryError(f"the number of results must be at least 1, not {k}")
-        if within is not None and not self.reader.knows(within):
-            raise QueryError(f"the library knows nothing in {within}; see which folders it has: glimpse status")
+        options = options or Options()
+        if options.k < 1:
+            raise QueryError(f"the number of results must be at least 1, not {options.k}")
         own: set[object] = set()
-        vectors = [self._embed(term, own) for term in query.terms]
-        lanes = list(self._lanes(query.terms, vectors, kind, within))
-        wanted = Wanted(own, kind)
-        found = [find(lane, self.reader, k, wanted, exact) for lane in lanes]
-        hits = _merged(lanes, found)[:k]
-        if names := self._by_name(query, kind, within):
-            hits = _interleaved(hits, names)[:k]
-        return hits if within is None else [_seen_from(within, hit) for hit in hits]
+        asked = {some: self._asked(some, own) for some in dict.fromkeys(sums(query.root))}
+        seeking, found_ways = Seeking(self, asked, own, options), ways(query.root)
+        depth = options.k
+        if options.collapse or options.diverse:
+            depth *= SPARE
+        if options.order is not Options.order:
+            depth = max(depth, DEPTH)
+        while True:
+            found = [seeking.ranked(way, depth) for way in found_ways]
+            ranked = found[0] if len(found) == 1 else union(found)
+            answer = answered(self.reader, ranked, folder_of(_filters(query.root)), options)
+            if not options.collapse or len(answer.hits) == options.k or len(ranked) < depth:
+                return answer
+            depth *= SPARE  # what is much alike took the place of others
 
     def answers(self, model: str | None) -> bool:
         """Say whether this is still the model to ask, None for the library's own: somebody may have switched."""
@@ -113,150 +146,172 @@ class Engine:
 
         return EAR_GONE if self.reader.space(f"sound:{HEARING}") else NO_EAR.format(self.encoder.space.name)
 
-    def _embed(self, term: Term, own: set[object]) -> Vector:
-        """Return the joint vector of a term, and add what it is to those that are not to be found."""
-        if term.modality is Modality.TEXT:
+    def _asked(self, some: Sum, own: set[object]) -> Asked:
+        """Embed the terms of a sum, and add what they are to those that are not to be found."""
+        embedded = [self._embed(term, own) for term in some.terms]
+        return Asked(tuple(term for term, _ in embedded), tuple(vector for _, vector in embedded))
+
+    def _embed(self, term: Term, own: set[object]) -> tuple[Term, Vector]:
+        """Return a term as what it turns out to be, and its joint vector."""
+        if term.modality is Modality.TEXT and term.stored is None:
             row: Vector = self.encoder.encode_texts([term.value])[0]
-            return row
+            return term, row
         from search.asking import Asking
 
+        asking = Asking(self.reader, self.encoder, self.index.space)
+        if term.stored is Stored.TAG:
+            return asking.tag(term)
+        if term.stored is Stored.CONTENT:
+            own.add(int(term.value))
+            return asking.stored(term, self.hearing)
         path = Path(term.value)
-        vector, content_id = Asking(self.reader, self.encoder, self.index.space).embed(path, term, self.hearing)
+        vector, content_id = asking.embed(path, term, self.hearing)
         own.add(Path(os.path.abspath(path)))  # though it was edited since it was indexed
         own.add(content_id)
-        return vector
+        return term, vector
 
-    def _lanes(
-        self, terms: tuple[Term, ...], vectors: list[Vector], kind: Kind | None, within: Path | None
-    ) -> "list[Lane]":
-        """Return the Spaces to look into."""
+    def lanes(self, asked: Asked, kind: Kind | None, rule: Rule, among: Among, tell: bool = True) -> list[Lane]:
+        """Return the Spaces to look into; tell: say which are not, and why."""
         lanes = []
         listens = kind is not Kind.PHOTO and has_sound(self.reader)
         ear = self.ear if listens else None
-        both = functools.cache(lambda: self._compose(terms, vectors, centre=True))
+        one = Rule.ADD if rule in PRODUCTS else rule
+        both = functools.cache(lambda: self._centred(asked, one))
         if kind is not Kind.AUDIO:
-            target = self._compose(terms, vectors)
-            among = self._among(self.index, Kind.VIDEO if kind is Kind.VIDEO else None, within)
-            standing = lambda rows: self._picture_standing(both(), rows)  # noqa: E731
-            lanes.append(Lane(self.index, target.vector, target.scores, standing, among))
-        if listens and ear is None and self.progress:
-            self.progress(Progress(f"no sound is searched: {self._why_deaf()}."))
+            left = among(self.index.space, Kind.VIDEO if kind is Kind.VIDEO else None)
+            lanes.append(self._picture_lane(asked, both, rule, left))
         if ear is not None and ear.index is not None:
-            lanes.append(self._sound_lane(ear, ear.index, terms, both, kind, within))
+            lanes.append(self._sound_lane(ear, ear.index, asked, both, among(ear.index.space, kind)))
+        if tell and self.progress and (why := self._not_searched(kind, listens, ear)):
+            self.progress(Progress(why))
         return [lane for lane in lanes if lane.among is None or len(lane.among)]
 
+    def _not_searched(self, kind: Kind | None, listens: bool, ear: "Ear | None") -> str:
+        """Return which sounds cannot be found by what they sound like, and why, "" for none."""
+        if listens and ear is None:
+            return f"no sound is searched: {self._why_deaf()}."
+        if kind is Kind.AUDIO and (ear is None or ear.index is None):
+            return f"sounds are found by name only: {UNHEARD if self.ear else self._why_deaf()}."
+        return ""
+
+    def _picture_lane(self, asked: Asked, both: Callable[[], Target], rule: Rule, among: Ids | None) -> Lane:
+        """Return the lane of photos and films."""
+        ordinary = self.ordinary
+
+        def joined(rows: Vectors) -> Vectors:
+            rows = both().centred(rows)
+            return rows if both().whole else leading(rows, self.encoder.space.shared_dim)
+
+        towards: tuple[Vector, ...]
+        target: Target | Product
+        if rule in PRODUCTS:
+            target, towards, names = self._product(asked, both(), rule, joined)
+        else:
+            target = self._compose(asked, rule=rule)
+            towards, names = (target.vector,), tuple(map(_name, asked.terms))
+        return Lane(
+            self.index,
+            towards,
+            target.scores,
+            lambda rows: standings(both().vector, joined(rows), ordinary.words),
+            lambda rows: confidences(both().vector, joined(rows), ordinary.among(self.index, joined, both().whole)),
+            names,
+            target.contributions,
+            among,
+            ordinary.is_enough(self.index) and rule not in PRODUCTS,
+            asked.has_words,
+        )
+
+    def _product(
+        self, asked: Asked, both: Target, rule: Rule, joined: Joined
+    ) -> "tuple[Product, tuple[Vector, ...], tuple[str, ...]]":
+        """Return how pictures and words are ranked by together, what to fetch by, and the names of the two."""
+        from search.rerank import product
+
+        words = [term.modality is Modality.TEXT for term in asked.terms]
+        if all(words) or not any(words):
+            raise QueryError(f"the rule '{rule}' is for a picture and words together; without both, leave it out")
+        sides = []
+        for of_words in (False, True):
+            terms = tuple(term for term, word in zip(asked.terms, words, strict=True) if word is of_words)
+            vectors = [vector for vector, word in zip(asked.vectors, words, strict=True) if word is of_words]
+            if not both.whole:
+                vectors = [leading(vector, self.encoder.space.shared_dim) for vector in vectors]
+            sides.append(
+                (self._compose(Asked(terms, tuple(vectors)), centre=True).vector, " ".join(map(_name, terms)))
+            )
+        (pictures, one), (said, other) = sides
+        sample = self.ordinary.among(self.index, joined, both.whole).rows
+        found = product(rule, pictures, said, joined, self.ordinary.telling, sample)
+        return found, (pictures, said), (one, other)
+
     def _sound_lane(
-        self,
-        ear: "Ear",
-        index: VectorIndex,
-        terms: tuple[Term, ...],
-        both: Callable[[], Target],
-        kind: Kind | None,
-        within: Path | None,
+        self, ear: "Ear", index: VectorIndex, asked: Asked, both: Callable[[], Target], among: Ids | None
     ) -> Lane:
         """Return the lane of sounds: words alone by its own words where it has some, all else by the joint Space."""
-        among = self._among(index, kind, within)
-        if read := ear.read(terms):
-            own, standing = read
-            return Lane(index, own.vector, own.scores, standing, among)
-        shared = self.encoder.space.shared_dim
-        target = replace(both(), vector=leading(both().vector, shared))  # sound has no more than texts have
-        scores = ear.scores(target, shared)
-        standing = lambda rows: ear.standing(target, shared, self._words())(rows)  # noqa: E731
-        return Lane(index, ear.join.toward(target.vector), scores, standing, among)
+        ordinary, shared = self.ordinary, self.encoder.space.shared_dim
+        joint = functools.cache(lambda: both().leading(shared))  # sound has no more than texts have
 
-    def _picture_standing(self, target: Target, rows: Vectors) -> Vector:
-        """Return how far stored pictures stand out for a joint, centred target."""
-        from search.standing import standings
+        def joined(rows: Vectors) -> Vectors:
+            return ear.joined(rows, joint(), shared)
 
-        rows = target.centred(rows)
-        joined = rows if target.whole else leading(rows, self.encoder.space.shared_dim)
-        return standings(target.vector, joined, self._words())
+        def contributions(rows: Vectors) -> Vectors:
+            added: Vectors = joined(rows) @ joint().parts.T
+            return added
 
-    def _words(self) -> Vectors:
-        """Return ordinary words in the joint Space, centred."""
-        bank = self._tags()
-        return bank.vectors if self.encoder.space.centred else unit(bank.vectors - bank.mean())
+        lane = functools.partial(
+            Lane,
+            index,
+            names=tuple(map(_name, asked.terms)),
+            among=among,
+            tells=ordinary.is_enough(index),
+            ends=asked.has_words,
+        )
+        if read := ear.read(asked.terms):
+            said, question, centred, words = read.target, read.question, read.centred, read.words
+            return lane(
+                towards=(said.vector,),
+                scores=said.scores,
+                standing=lambda rows: standings(question, centred(rows), words),
+                confidence=lambda rows: confidences(
+                    question, centred(rows), ordinary.among(index, centred, words=words)
+                ),
+                contributions=said.contributions,
+            )
+        return lane(
+            towards=(ear.join.toward(joint().vector),),
+            scores=ear.scores(joint(), shared),
+            standing=lambda rows: standings(joint().vector, joined(rows), ordinary.words),
+            confidence=lambda rows: confidences(joint().vector, joined(rows), ordinary.among(index, joined)),
+            contributions=contributions,
+        )
 
-    def _tags(self) -> "TagBank":
-        if self._bank is None:
-            from search.tags import TagBank
+    def _centred(self, asked: Asked, rule: Rule) -> Target:
+        """Return what is asked, centred; a text that is just the mean of all has no direction, and stays as it is."""
+        try:
+            return self._compose(asked, centre=True, rule=rule)
+        except QueryError:
+            return self._compose(asked, rule=rule)
 
-            self._bank = TagBank(self.encoder, self.cache)
-        return self._bank
-
-    def _compose(self, terms: tuple[Term, ...], vectors: list[Vector], centre: bool = False) -> Target:
+    def _compose(self, asked: Asked, centre: bool = False, rule: Rule = Rule.ADD) -> Target:
         """Compose the terms, looking up means only where they matter."""
         space = self.encoder.space
         means: dict[Modality, Vector | None] = dict.fromkeys(Modality)
-        sounds = any(term.modality is Modality.SOUND for term in terms)
-        if (len(terms) > 1 or centre or sounds) and not space.centred:
-            pictures = self.reader.mean(self.index.space, Modality.IMAGE)
-            means |= {Modality.IMAGE: pictures, Modality.VIDEO: pictures, Modality.TEXT: self._tags().mean()}
-        return compose(terms, vectors, space, means, centre)
-
-    def _among(self, index: VectorIndex, kind: Kind | None, within: Path | None) -> Ids | None:
-        """Return the ids that a kind and a folder leave, None for all."""
-        among = None if within is None else self.reader.within(index.space, within)
-        if kind is None or (kind is Kind.AUDIO and not has(self.reader, Kind.VIDEO)):
-            return among
-        ids = of_kind(self.reader, index.space, kind)
-        return ids if among is None else np.intersect1d(among, ids)
-
-    def _by_name(self, query: Query, kind: Kind | None, within: Path | None) -> list[Hit]:
-        """Return the sounds that nothing has heard and whose name, title or keywords have all the words."""
-        (term, *others) = query.terms
-        words_alone = not others and term.modality is Modality.TEXT
-        if kind not in (None, Kind.AUDIO) or not words_alone or not has(self.reader, Kind.AUDIO):
-            return []
-        ear = self.ear
-        index = ear.index if ear else None
-        told = ear is None and has_sound(self.reader)  # where lanes were chosen
-        if kind is Kind.AUDIO and index is None and self.progress and not told:
-            why = UNHEARD if ear else self._why_deaf()
-            self.progress(Progress(f"sounds are found by name only: {why}."))
-        found = named(self.reader, term.value.split(), None if index is None else index.space)
-        hits = [_hit(asset, 0.0, by_name=True) for asset in found]
-        if within is None:
-            return hits
-        return [hit for hit in hits if any(path.is_relative_to(within) for path in (hit.path, *hit.also))]
+        sounds = any(term.modality is Modality.SOUND for term in asked.terms)
+        if (len(asked.terms) > 1 or centre or sounds) and not space.centred:
+            means = self.ordinary.means(self.index)
+        return compose(asked.terms, asked.vectors, space, means, centre, rule)
 
 
-def _merged(lanes: list[Lane], found: list[list[Found]]) -> list[Hit]:
-    """Return the hits of all lanes, each content once: by score, or beside another lane by standing.
-
-    What is better by score in a lane stays before what is worse: photos come in one order, whether or not there are
-    sounds, and the first of many are the first of few.
-    """
-    filled = [(lane, some) for lane, some in zip(lanes, found, strict=True) if some]
-    if len(filled) < 2:
-        return [_hit(one.asset, one.score) for _, some in filled for one in some]
-    ranked: list[tuple[float, int, int, Found]] = []
-    for turn, (lane, some) in enumerate(filled):
-        standings = np.minimum.accumulate(lane.standing(np.stack([one.row for one in some]))).tolist()
-        ranked += [(-standings[rank], turn, rank, one) for rank, one in enumerate(some)]
-    best: dict[int, Hit] = {}
-    for *_, one in sorted(ranked, key=lambda entry: entry[:3]):
-        best.setdefault(one.asset.content_id, _hit(one.asset, one.score))
-    return list(best.values())
+def _filters(node: Node) -> Node | None:
+    """Return what filters a question as a whole."""
+    return functools.reduce(lambda one, other: one if one == other else None, [way.filter for way in ways(node)])
 
 
-def _interleaved(hits: list[Hit], names: list[Hit]) -> list[Hit]:
-    """Take turns: neither order says anything about the other (reciprocal rank fusion of disjoint lists)."""
-    ranked = [(rank, turn, hit) for turn, some in enumerate((hits, names)) for rank, hit in enumerate(some)]
-    return [hit for _, _, hit in sorted(ranked, key=lambda one: one[:2])]
-
-
-def _hit(asset: Asset, score: float, by_name: bool = False) -> Hit:
-    first, *also = asset.paths
-    start, end = (asset.span.start, asset.span.end) if asset.span else (None, None)
-    return Hit(first, score, asset.kind, asset.content_id, tuple(also), asset.companions, start, end, by_name)
-
-
-def _seen_from(folder: Path, hit: Hit) -> Hit:
-    """Return a hit by its path in a folder, where the same bytes lie elsewhere, too."""
-    first, *also = sorted((hit.path, *hit.also), key=lambda path: not path.is_relative_to(folder))
-    return replace(hit, path=first, also=tuple(also))
+def _name(term: Term) -> str:
+    """Return a term as somebody would call it."""
+    sign = {Stored.TAG: "#", Stored.CONTENT: "id:", None: ""}[term.stored]
+    return f"{'-' if term.weight < 0 else ''}{sign}{term.value}"
 
 
 def open_engine(folder: Path, encoder: Encoder, cache: Path, progress: ProgressCallback | None = None) -> Engine:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.query import Term
 from core.resources import data_path
-from core.types import Modality, ProgressCallback, Tag, Term, Vector, Vectors
+from core.types import Modality, ProgressCallback, Tag, Vector, Vectors
 from encoders.base import Encoder, Hears, Join, Reads, SoundEncoder, unit
 from search.compose import Target, compose, leading
 from search.lanes import Scores
-from search.standing import standings
 from search.tags import Named, TagBank
 from store.reader import Reader, StoredSpace
 from store.recordings import tower as tower_of
@@ -61,34 +61,38 @@ class Ear:
 
         return of
 
-    def standing(self, target: Target, shared_dim: int, words: Vectors) -> Scores:
-        """Return what gives the standing of stored rows; words: centred rows of the joint Space."""
-        return lambda rows: standings(target.vector, self.joined(rows, target, shared_dim), words)
-
     @cached_property
     def bank(self) -> TagBank | None:
         """The names of sounds in the Space of the sounds themselves, None where that has no words."""
         return sounds_bank(self.encoder, self.cache) if isinstance(self.encoder, Reads) else None
 
-    def read(self, terms: Sequence[Term]) -> tuple[Target, Scores] | None:
-        """Return words as a target among the sounds themselves, and its standing; None where those have no words."""
+    def read(self, terms: Sequence[Term]) -> "Read | None":
+        """Return words as a question to the sounds themselves, None where those have no words."""
         bank = self.bank
         if bank is None or not isinstance(self.encoder, Reads):
             return None
-        if any(term.modality is not Modality.TEXT for term in terms):
+        if any(term.modality is not Modality.TEXT or term.stored for term in terms):
             return None
         means = dict[Modality, Vector | None].fromkeys(Modality)
         if mixed := len(terms) > 1:
             means |= {Modality.TEXT: bank.mean(), Modality.IMAGE: self.mean}
         vectors = self.encoder.encode_texts([term.value for term in terms])
         target = compose(terms, list(vectors), self.encoder.space, means)
+        question = target.vector if mixed else unit(target.vector - bank.mean())
+        return Read(target, question, lambda rows: unit(rows - self.mean), unit(bank.vectors - bank.mean()))
 
-        def standing(rows: Vectors) -> Vector:
-            words = unit(bank.vectors - bank.mean())
-            asked = target.vector if mixed else unit(target.vector - bank.mean())
-            return standings(asked, unit(rows - self.mean), words)
 
-        return target, standing
+@dataclass(frozen=True)
+class Read:
+    """Words as a question in the Space of the sounds themselves.
+
+    question: the target's vector, centred; centred: centres stored rows; words: names of sounds, centred unit rows.
+    """
+
+    target: Target
+    question: Vector
+    centred: Callable[[Vectors], Vectors]
+    words: Vectors
 
 
 def open_ear(

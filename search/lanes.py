@@ -12,6 +12,8 @@ from store.vectors import VectorIndex
 OVERFETCH = 4
 FETCH_AT_LEAST = 40
 """Candidates fetched for k hits: some share a content, some are gone, and fp16 ranks a few anew."""
+FETCH_OF_EACH = 2000
+"""Candidates fetched by each of several vectors: what is best by their product may be far behind in both."""
 NAMED_BESIDE = 8
 """Candidates that are named beside the k best, in case some are gone or share a content: naming takes longest."""
 
@@ -23,20 +25,27 @@ Scores = Callable[[Vectors], Vector]
 class Lane:
     """One Space to look into.
 
-    toward: the unit vector that candidates are fetched by; scores: what orders them; standing: what orders them
-    beside those of another lane (search/standing.py); among: the only ids that may be found, None for all.
+    towards: the unit vectors that candidates are fetched by; scores: what orders them; standing: what orders them
+    beside those of another lane (search/standing.py); confidence: how sure each is, 0..1; names, contributions: of
+    what a score consists; among: the only ids that may be found, None for all; tells: there are enough vectors for a
+    confidence to say whether something is there; ends: what is not sure is no hit.
     """
 
     index: VectorIndex
-    toward: Vector
+    towards: tuple[Vector, ...]
     scores: Scores
     standing: Scores
+    confidence: Scores
+    names: tuple[str, ...]
+    contributions: Callable[[Vectors], Vectors]
     among: Ids | None = None
+    tells: bool = True
+    ends: bool = True
 
 
 @dataclass(frozen=True)
 class Found:
-    """The best part of a content that a lane found."""
+    """The best part of a content that a lane found; row: its stored vector."""
 
     asset: Asset
     score: float
@@ -59,16 +68,17 @@ class Wanted:
 
 def find(lane: Lane, reader: Reader, k: int, wanted: Wanted, exact: bool) -> list[Found]:
     """Fetch more and more candidates until k contents are left, best first by exact score, ties by id."""
-    count = max(OVERFETCH * k, FETCH_AT_LEAST)
+    count = max(OVERFETCH * k, FETCH_AT_LEAST if len(lane.towards) == 1 else FETCH_OF_EACH)
     while True:
-        candidates = lane.index.search(lane.toward, count, lane.among, exact)
+        fetched = [lane.index.search(toward, count, lane.among, exact) for toward in lane.towards]
+        candidates = fetched[0] if len(fetched) == 1 else np.unique(np.concatenate(fetched))
         ids, stored = reader.vectors_by_id(lane.index.space, candidates)
         rows = stored.astype(np.float32)
         scores = lane.scores(rows) if len(rows) else np.empty(0, np.float32)
         found = _contents(reader, *_best(ids, scores, rows, k + NAMED_BESIDE), wanted)
         if len(found) < k:
             found = _contents(reader, ids, scores, rows, wanted)
-        if len(found) >= k or len(candidates) < count:  # enough, or no more
+        if len(found) >= k or all(len(some) < count for some in fetched):  # enough, or no more
             return found[:k]
         count *= 4
 

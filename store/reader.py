@@ -16,6 +16,7 @@ import numpy as np
 
 from core.errors import LibraryError, NoLibraryError, OldLibraryError
 from core.types import (
+    Box,
     Halves,
     Ids,
     Kind,
@@ -41,6 +42,8 @@ from store.records import WHOLE
 
 _MANY = 500
 _BLOCK = 8192
+IN_A_ROW = 16
+"""Vectors of a sample that lie side by side."""
 _WITHIN = (
     "SELECT v.id FROM files f JOIN segments s ON s.content_id = f.content_id "
     "JOIN vectors v ON v.segment_id = s.id AND v.space_id = ?"
@@ -61,7 +64,7 @@ class StoredSpace:
 class Asset:
     """What a vector belongs to: a content, the paths where it lies now (never empty), and what belongs to those.
 
-    span: the part of a recording that the vector is of, None for photos.
+    span: the part of a recording that the vector is of, None for photos; box: that of a photo, None for the whole.
     """
 
     content_id: int
@@ -69,6 +72,7 @@ class Asset:
     paths: tuple[Path, ...]
     companions: tuple[Path, ...]
     span: Span | None = None
+    box: Box | None = None
 
 
 class Reader:
@@ -137,14 +141,40 @@ class Reader:
         source = "vectors" if after else "vectors NOT INDEXED"
         sql = f"SELECT id, vector FROM {source} WHERE space_id = ? AND id > ? ORDER BY id LIMIT ?"  # noqa: S608
         while rows := self.rows(sql, space.id, after, _BLOCK):
-            after = rows[-1][0]
-            yield matrix(rows, space.dim)
+            ids, halves = matrix(rows, space.dim)
+            if ids[0] <= after or (np.diff(ids) <= 0).any():  # or a damaged table would be gone through for ever
+                raise LibraryError(f"{DATABASE} is damaged: its vectors are in no order; {REPAIR}")
+            after = int(ids[-1])
+            yield ids, halves
 
     def vectors_by_id(self, space: StoredSpace, ids: Iterable[int]) -> tuple[Ids, Halves]:
         """Return ids, ascending, and vectors of those of `ids` that are still there."""
         # + keeps SQLite from the index on space_id, by which it would look at every row of the space for each search.
         rows = self.where_in("SELECT id, vector FROM vectors WHERE +space_id = ? AND id IN", ids, space.id)
         return matrix(sorted(rows), space.dim)
+
+    def of_contents(self, space: StoredSpace, contents: Iterable[int]) -> Ids:
+        """Return the ids, ascending, of the vectors of some contents."""
+        rows = self.where_in(
+            "SELECT v.id FROM segments s JOIN vectors v ON v.segment_id = s.id AND v.space_id = ? "
+            "WHERE s.content_id IN",
+            contents,
+            space.id,
+        )
+        return np.unique(np.fromiter((row[0] for row in rows), np.int64))
+
+    def sample(self, space: StoredSpace, count: int) -> Halves:
+        """Return vectors of the space from all over it, some `count`, the same ones as long as it does not grow."""
+        newest, there = self.newest_vector(space.id), self.count(space)
+        if there <= count:
+            blocks = [vectors for _, vectors in self.vectors(space)]
+            return np.concatenate(blocks) if blocks else np.empty((0, space.dim), np.float16)
+        # By numbers drawn from all that there ever were: some are gone, or of another model. A few in a row each: a
+        # disk drive takes as long for one as for sixteen.
+        runs = max(1, count * newest // there // IN_A_ROW)
+        starts = np.random.default_rng(newest).choice(max(1, newest - IN_A_ROW), runs, replace=False)
+        drawn = np.unique(starts[:, None] + np.arange(1, IN_A_ROW + 1))
+        return self.vectors_by_id(space, drawn)[1][:count]
 
     def fingerprint(self, space: StoredSpace, vector_id: int) -> str | None:
         """Return a hash of a vector, also of one that was deleted since; None if the space never had it."""
@@ -191,7 +221,7 @@ class Reader:
     def within(self, space: StoredSpace, folder: Path) -> Ids | None:
         """Return the ids, ascending, of the vectors of all photos in a folder or below it; None where that is all."""
         found: list[Any] = []
-        roots = {key: _below(os.fsencode(folder), root) for key, root in self.rows("SELECT id, path FROM roots")}
+        roots = {key: path_below(os.fsencode(folder), root) for key, root in self.rows("SELECT id, path FROM roots")}
         if roots and set(roots.values()) == {b""}:
             return None
         for root_id, below in roots.items():
@@ -206,7 +236,7 @@ class Reader:
     def knows(self, folder: Path) -> bool:
         """Say whether anything is known in a folder, or below it."""
         for root_id, root in self.rows("SELECT id, path FROM roots"):
-            below = _below(os.fsencode(folder), root)
+            below = path_below(os.fsencode(folder), root)
             there = "SELECT 1 FROM files f WHERE f.root_id = ? AND f.content_id IS NOT NULL AND NOT f.gone"
             if below == b"" and self.rows(f"{there} LIMIT 1", root_id):
                 return True
@@ -223,15 +253,15 @@ class Reader:
     def assets(self, vector_ids: Iterable[int]) -> dict[int, Asset]:
         """Return what each vector belongs to; those whose files are all gone are left out."""
         rows = self.where_in(
-            "SELECT v.id, c.id, c.kind, s.start, s.end, r.path, f.path, f.id "
+            "SELECT v.id, c.id, c.kind, s.start, s.end, s.left, s.top, s.right, s.bottom, r.path, f.path, f.id "
             "FROM vectors v JOIN segments s ON s.id = v.segment_id "
             "JOIN contents c ON c.id = s.content_id JOIN files f ON f.content_id = c.id AND NOT f.gone "
             "JOIN roots r ON r.id = f.root_id WHERE v.id IN",
             vector_ids,
         )
-        paths: dict[tuple[int, int, str, float | None, float | None], dict[int, Path]] = {}
-        for vector_id, content_id, kind, start, end, root, path, file_id in rows:
-            paths.setdefault((vector_id, content_id, kind, start, end), {})[file_id] = full_path(root, path)
+        paths: dict[tuple[Any, ...], dict[int, Path]] = {}
+        for *part, root, path, file_id in rows:
+            paths.setdefault(tuple(part), {})[file_id] = full_path(root, path)
         beside = self.companions({file_id for places in paths.values() for file_id in places})
         return {
             vector_id: Asset(
@@ -240,8 +270,9 @@ class Reader:
                 tuple(sorted(places.values())),
                 tuple(sorted(path for file_id in places for path in beside.get(file_id, ()))),
                 None if start is None or end is None else Span(start, end),
+                None if None in box else (box[0], box[1], box[2], box[3]),
             )
-            for (vector_id, content_id, kind, start, end), places in paths.items()
+            for (vector_id, content_id, kind, start, end, *box), places in paths.items()
         }
 
     def companions(self, file_ids: Iterable[int]) -> dict[int, list[Path]]:
@@ -317,7 +348,7 @@ class Reader:
             yield from self.rows(f"{sql} ({','.join('?' * len(part))})", *values, *part)
 
 
-def _below(folder: bytes, root: bytes) -> bytes | None:
+def path_below(folder: bytes, root: bytes) -> bytes | None:
     """Return what leads from a root to a folder, with a slash behind it: b"" for the root and what it lies in.
 
     None where they have nothing to do with each other, though links be followed.

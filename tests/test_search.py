@@ -12,12 +12,12 @@ import encoders.registry
 import glimpse
 import search.tags
 from core.errors import LibraryError, QueryError
+from core.query import Options, Query, Sum, Term
 from core.settings import Settings
-from core.types import FileStat, Fit, ImageInput, Modality, Pixels, Query, Space, Term, Vectors
+from core.types import FileStat, Fit, ImageInput, Modality, Pixels, Space, Vectors
 from encoders.fake import FakeEncoder
 from search.compose import compose
 from search.engine import open_engine
-from search.grammar import parse_query, parse_term
 from store.records import WHOLE, Taken
 from store.writer import Writer
 from tests.conftest import paint
@@ -178,7 +178,7 @@ def test_candidates_are_fetched_until_k_are_left(crowd: tuple[Writer, Path], gon
     library, place = crowd
     library.mark_gone(range(1, gone + 1))
     engine = open_engine(library.folder, FakeEncoder(), place / "cache")
-    hits = engine.search(Query((Term(Modality.TEXT, "red"),)), 5)
+    hits = engine.answer(Query(Sum((Term(Modality.TEXT, "red"),))), Options(5, cut=False)).hits
     assert [hit.id for hit in hits] == list(range(1, 301))[gone:][:5]
     engine.reader.close()
 
@@ -186,7 +186,7 @@ def test_candidates_are_fetched_until_k_are_left(crowd: tuple[Writer, Path], gon
 def test_the_best_of_many_are_exact(crowd: tuple[Writer, Path]) -> None:
     library, place = crowd
     engine = open_engine(library.folder, FakeEncoder(), place / "cache")
-    hits = engine.search(Query((Term(Modality.TEXT, "red"),)), 300)
+    hits = engine.answer(Query(Sum((Term(Modality.TEXT, "red"),))), Options(300, cut=False)).hits
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert [hit.score for hit in hits] == pytest.approx(np.cos(np.linspace(0, math.pi / 2, 300)), abs=1e-3)
     engine.reader.close()
@@ -333,114 +333,6 @@ def test_terms_that_differ_only_behind_cancel_out_beside_words(blocks: glimpse.L
     assert told(blocks.search("red.png", minus=["dark.png"]))[0][0] == "blue"
     with pytest.raises(QueryError, match="cancel"):
         blocks.search("red.png", plus=["red"], minus=["2:dark.png"])
-
-
-# The grammar
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder: tmp_path/here, with photos in it, beside it and in the home folder."""
-    (tmp_path / "here" / "folder.jpg").mkdir(parents=True)
-    (tmp_path / "here" / "sub").mkdir()
-    (tmp_path / "home").mkdir()
-    for name in ("here/x.jpg", "here/a b.jpg", "here/cat", "here/sub/y", "here/2:z.jpg", "y.jpg", "home/h.jpg"):
-        (tmp_path / name).touch()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    return tmp_path
-
-
-TEXTS = [
-    ("a cat", "a cat", 1),
-    ("  a \t cat\n", "a cat", 1),
-    ("cat", "cat", 1),  # a file of that name does not matter without ./
-    ("text:x.jpg", "x.jpg", 1),
-    ("text:./x.jpg", "./x.jpg", 1),
-    ("text: 2:cat", "2:cat", 1),
-    ("2:cat", "cat", 2),
-    ("2: a cat", "a cat", 2),
-    (".5:cat", "cat", 0.5),
-    ("1.:cat", "cat", 1),
-    ("0.25:text:x.jpg", "x.jpg", 0.25),
-    ("2:2:cat", "2:cat", 2),
-    ("1..:cat", "1..:cat", 1),
-    ("1.", "1.", 1),
-    ("2:", "2:", 1),
-    ("-2:cat", "-2:cat", 1),
-    (":cat", ":cat", 1),
-    ("cat:2", "cat:2", 1),
-    ("no such file.jpg", "no such file.jpg", 1),
-    ("cat and/or dog", "cat and/or dog", 1),
-    ("sub", "sub", 1),
-    ("~", "~", 1),
-    ("a" * 5000, "a" * 5000, 1),
-    ("nul \0 inside", "nul \0 inside", 1),
-]
-
-
-@pytest.mark.parametrize(("typed", "words", "weight"), TEXTS, ids=[typed[:20] for typed, _, _ in TEXTS])
-@pytest.mark.usefixtures("here")
-def test_these_are_words(typed: str, words: str, weight: float) -> None:
-    assert parse_term(typed) == Term(Modality.TEXT, words, weight)
-
-
-@pytest.mark.parametrize(
-    ("typed", "file", "weight"),
-    [
-        ("x.jpg", "here/x.jpg", 1),
-        ("./x.jpg", "here/x.jpg", 1),
-        ("./cat", "here/cat", 1),
-        ("sub/y", "here/sub/y", 1),
-        ("../y.jpg", "y.jpg", 1),
-        ("~/h.jpg", "home/h.jpg", 1),
-        ("{}/y.jpg", "y.jpg", 1),
-        ("a b.jpg", "here/a b.jpg", 1),
-        ("2:x.jpg", "here/x.jpg", 2),
-        (".5:./x.jpg", "here/x.jpg", 0.5),
-        ("./2:z.jpg", "here/2:z.jpg", 1),
-    ],
-)
-def test_these_are_files(here: Path, typed: str, file: str, weight: float) -> None:
-    term = parse_term(typed.format(here))
-    assert (term.modality, term.weight) == (Modality.IMAGE, weight)
-    assert Path(term.value).resolve() == here / file
-
-
-@pytest.mark.parametrize(
-    ("typed", "message"),
-    [
-        ("", "the query is empty"),
-        ("  ", "the query is empty"),
-        ("text:", "the query is empty"),
-        ("2: ", "the query is empty"),
-        ("0:cat", "the weight of 'cat' must be between 0.001 and 1000"),
-        ("0.0:cat", "the weight of 'cat' must be between 0.001 and 1000"),
-        ("9" * 400 + ":cat", "the weight of 'cat' must be between 0.001 and 1000"),
-        ("y.jpg", "there is no file y.jpg; to search for these words, write text:y.jpg"),
-        ("folder.jpg", "folder.jpg is a folder; name a file in it, or write text:folder.jpg"),
-        ("2000:cat", "the weight of 'cat' must be between 0.001 and 1000"),
-        ("./nothing", "there is no file ./nothing; to search for these words, write text:./nothing"),
-        ("~/nothing", "there is no file .*; to search for these words, write text:~/nothing"),
-        ("/no/such", "there is no file /no/such"),
-        ("./sub", "sub is a folder; name a file in it"),
-        ("/", "/ is a folder; name a file in it"),
-        ("./" + "a" * 5000, "there is no file"),
-    ],
-)
-@pytest.mark.usefixtures("here")
-def test_these_are_errors(typed: str, message: str) -> None:
-    with pytest.raises(QueryError, match=message):
-        parse_term(typed)
-
-
-def test_terms_to_subtract_have_negative_weights() -> None:
-    assert parse_query("a", ["2:b"], ["c", ".5:d"]).terms == (
-        Term(Modality.TEXT, "a", 1.0),
-        Term(Modality.TEXT, "b", 2.0),
-        Term(Modality.TEXT, "c", -1.0),
-        Term(Modality.TEXT, "d", -0.5),
-    )
 
 
 @pytest.mark.parametrize(
