@@ -14,6 +14,7 @@ import numpy as np
 from core.diagnosis import Finding, State
 from core.errors import LibraryError
 from core.types import Progress
+from store import words
 from store.durable import flush
 from store.layout import layouts
 from store.names import (
@@ -33,6 +34,8 @@ from store.salvage import doubtful, drop_rows, mend_facts, mend_recordings, mend
 SHOWN = 100
 """Errors of SQLite's own check that are asked for."""
 INDEX_ONLY = re.compile(r"row \d+ missing from index |wrong # of entries in index |non-unique entry in index ")
+# What SQLite's own check says of them from 3.44 on.
+WORDS_ONLY = re.compile(r"(malformed|unable to validate the) inverted index for FTS5 table")
 BLOCK = 8192
 TOLERANCE = 2.0**-11 + 1e-5
 """How far from 1 a unit vector's length may lie in fp16: half a unit in each number's last place, and fp32's own."""
@@ -75,7 +78,7 @@ def check_structure(patient: Patient) -> Found:
     if not patient.sound:
         return
     patient.progress(Progress("checking the database"))
-    errors = _errors(patient.db)
+    errors = [error for error in _errors(patient.db) if not WORDS_ONLY.match(error)]
     if not errors:
         yield _fine("structure", "every page and every index is sound")
         return
@@ -167,6 +170,20 @@ def check_towers(patient: Patient) -> Found:
         yield _fine("hearing", "what was learned is whole")
 
 
+def check_words(patient: Patient) -> Found:
+    """See whether the index of words is what the other tables say, by its rows, and by SQLite's own check."""
+    if not patient.sound or patient.db.execute("SELECT 1 FROM alembic_version WHERE version_num < '0005'").fetchone():
+        return
+    patient.progress(Progress("checking the index of words"))
+    with contextlib.suppress(*DATABASE_ERRORS):
+        if words.is_right(patient.db):
+            yield _fine("words", f"{_count(patient, 'words'):,} files can be found by theirs")
+            return
+    yield Trouble(
+        "the index of words is wrong: files are not found by theirs", "makes it anew", lambda: _reword(patient)
+    )
+
+
 def check_photos(patient: Patient) -> Found:
     """See whether every photo has its vectors, and every content its file."""
     if not patient.sound:
@@ -219,6 +236,7 @@ DATABASE_CHECKS: tuple[tuple[str, Check], ...] = (
     ("values", check_values),
     ("vectors", check_vectors),
     ("hearing", check_towers),
+    ("words", check_words),
     ("photos", check_photos),
     ("folders", check_folders),
 )
@@ -273,6 +291,13 @@ def _forget(patient: Patient, ids: list[int]) -> str:
         db.executemany("DELETE FROM vectors WHERE id = ?", [(key,) for key in ids])
         mend_facts(db)
     return f"{len(ids):,} forgotten; encode their photos again with: glimpse index"
+
+
+def _reword(patient: Patient) -> str:
+    with contextlib.suppress(*DATABASE_ERRORS), patient.writing() as db:
+        words.rebuild(db)
+        return "it was made anew"
+    return patient.rebuild()
 
 
 def _forget_towers(patient: Patient, ids: list[int]) -> str:

@@ -11,6 +11,7 @@ from typing import Self
 
 from core.diagnosis import Finding
 from core.types import Progress, ProgressCallback
+from store import words
 from store.connection import connect
 from store.names import DATABASE, fingerprint
 from store.salvage import Salvage, install, salvage
@@ -63,7 +64,10 @@ class Patient:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Open the database for a transaction; vectors that are deleted in it are noted for the index files."""
+        """Open the database for a transaction.
+
+        Vectors that are deleted in it are noted for the index files, and the index of words is kept up to date.
+        """
         self.close()
         with contextlib.closing(sqlite3.connect(self.database, isolation_level=None, timeout=30)) as db:
             db.execute("PRAGMA synchronous = FULL")
@@ -71,6 +75,8 @@ class Patient:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
+                if words.exists(db):
+                    words.refresh(db)
             except BaseException:
                 db.execute("ROLLBACK")
                 raise
@@ -116,11 +122,13 @@ def saved_text(found: Salvage, copy: Path) -> str:
         f"{found.saved.get(table, 0):,} {name}" + (f" ({lost[table]:,} lost)" if lost[table] else "")
         for table, name in names.items()
     ]
+    tags = found.lost.get("verdicts")
+    gone = f"; {tags:,} of the answers given about tags are lost" if tags else ""
     unknown = "; how many were lost nobody can tell" if None in lost.values() else ""
     again = "glimpse index" if found.saved.get("sources") else "glimpse index FOLDER"
     return (
-        f"saved {', '.join(parts)}{unknown}; the damaged one is kept as {copy.name}; "
-        f"what was lost comes back with: {again}"
+        f"saved {', '.join(parts)}{unknown}{gone}; the damaged one is kept as {copy.name}; "
+        f"what was lost of photos comes back with: {again}"
     )
 
 

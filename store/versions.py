@@ -6,11 +6,15 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from core.errors import LibraryError
+from store import words
 from store.names import DATABASE, NEWEST, REPAIR, check_version
 
 
 def migrate(engine: Engine, folder: Path, to: str = "head") -> None:
-    """Run the migrations that a database lacks, up to a version; raises LibraryError if it is newer than all."""
+    """Run the migrations that a database lacks, up to a version; raises LibraryError if it is newer than all.
+
+    At the newest, the index of words is filled.
+    """
     with engine.connect() as db:
         has_version = sa.inspect(db).has_table("alembic_version")
         version = db.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() if has_version else None
@@ -29,3 +33,5 @@ def migrate(engine: Engine, folder: Path, to: str = "head") -> None:
     with engine.begin() as db:
         config.attributes["connection"] = db
         command.upgrade(config, to)
+        if to == "head":
+            words.refresh(db.connection.driver_connection)  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ import glimpse
 from core.settings import Settings
 from core.types import Fit, ImageInput, Pixels, Space, Vectors
 from encoders.fake import FakeEncoder
+from store import words
 from tests.conftest import paint
 
 PHOTOS = 60
@@ -76,6 +77,7 @@ def state(library: Path) -> list[Row]:
     with closing(sqlite3.connect(library / "library.db")) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert words.is_right(db)
         return db.execute(STATE).fetchall()
 
 

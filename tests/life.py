@@ -30,6 +30,7 @@ from core.settings import Settings
 from core.types import IndexReport, Pixels, Vectors, Walk
 from encoders.base import unit
 from encoders.fake import FakeEncoder
+from store import words
 from store.previews import Previews
 from tests.conftest import ROOT
 from tests.test_file_life import Mirrored
@@ -104,6 +105,7 @@ def look(place: Path) -> Seen:
     with contextlib.closing(sqlite3.connect(place / "library" / "library.db")) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert words.is_right(db)
         files = db.execute(
             "SELECT r.path, f.path, c.digest, f.gone FROM files f JOIN roots r ON r.id = f.root_id "
             "LEFT JOIN contents c ON c.id = f.content_id WHERE f.content_id IS NOT NULL OR f.failure IS NOT NULL"

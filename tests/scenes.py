@@ -230,7 +230,7 @@ def search(place: Path) -> Found:
     """Return all that a search finds, best first: path, copies, score; nothing where there is no library yet."""
     with opened(place) as library:
         try:
-            hits = library.search("red", k=1000)
+            hits = library.search("red", k=1000, cut=False)
         except LibraryError as error:
             assert "there is no library in" in str(error) or "has no vectors of 'fake' but none" in str(error)
             return []

@@ -64,7 +64,7 @@ def test_a_second_backup_takes_the_place_of_the_first(indexed: glimpse.Library, 
     indexed.index()
     indexed.backup(made)
     assert "pink.png" in names(made)
-    assert files(made) <= {"library.db", "BACKUP.txt", "index"}
+    assert files(made) <= {"library.db", "BACKUP.txt", "index", "tags"}
 
 
 def test_what_was_written_to_a_backup_does_not_meet_the_next(

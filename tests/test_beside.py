@@ -50,7 +50,7 @@ def test_a_second_model_is_filled_from_previews(second: Library, reads: list[byt
     assert counts(second.index()) == {"added": 4, "encoded": 4}
     assert reads == []
     assert spaces(second) == {"fake": (True, 4, 0, 0), "mirrored": (False, 4, 0, 4)}
-    assert second.search("red")[0].path.name == "blue.png"
+    assert second.search("red", plus=["red"])[0].path.name == "blue.png"
 
 
 def test_without_previews_it_is_filled_from_the_files(second: Library, reads: list[bytes]) -> None:
@@ -117,11 +117,11 @@ def test_a_vector_from_a_preview_hardly_deviates(library: Library, tmp_path: Pat
 def test_an_open_library_follows_when_somebody_else_switches(second: Library, cache: Path, photos: Path) -> None:
     second.index()
     with glimpse.Library(Settings(second.settings.library, cache)) as opened:
-        assert opened.search("red")[0].path.name == "red.png"
+        assert opened.search("red", plus=["red"])[0].path.name == "red.png"
         second.use_model("mirrored")
-        assert opened.search("red")[0].path.name == "blue.png"
+        assert opened.search("red", plus=["red"])[0].path.name == "blue.png"
         second.drop_model("fake")
-        assert opened.search("red")[0].path.name == "blue.png"
+        assert opened.search("red", plus=["red"])[0].path.name == "blue.png"
         paint(photos / "yellow.png", (255, 255, 0))
         assert counts(opened.index()) == {"added": 1, "unchanged": 4, "encoded": 1}
         assert spaces(opened) == {"mirrored": (True, 5, 0, 4)}
@@ -130,7 +130,7 @@ def test_an_open_library_follows_when_somebody_else_switches(second: Library, ca
 def test_an_open_library_of_a_model_that_somebody_else_drops_says_so(second: Library, indexed: Library) -> None:
     second.index()
     second.use_model("mirrored")
-    assert indexed.search("red")[0].path.name == "red.png"  # it was opened for that model
+    assert indexed.search("red", plus=["red"])[0].path.name == "red.png"  # it was opened for that model
     second.drop_model("fake")
     with pytest.raises(GlimpseError, match="no vectors of 'fake' but those of 'mirrored'"):
         indexed.search("red")
@@ -169,7 +169,7 @@ def test_a_dropped_model_leaves_nothing(second: Library, indexed: Library, monke
         assert db.execute("SELECT count(*) FROM vectors WHERE space_id = ?", (key,)).fetchone() == (0,)
         assert db.execute("PRAGMA freelist_count").fetchone() == (0,)
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert indexed.search("red")[0].path.name == "red.png"
+    assert indexed.search("red", plus=["red"])[0].path.name == "red.png"
     with pytest.raises(
         GlimpseError, match=r"no vectors of 'mirrored' but those of 'fake'.*glimpse index --model mirrored"
     ):
@@ -186,9 +186,9 @@ def test_a_model_that_was_never_used_is_told_with_those_that_were(indexed: Libra
 
 def test_a_search_goes_on_in_the_old_model_while_the_second_is_filled(second: Library, indexed: Library) -> None:
     assert second.index(stop=lambda: True).interrupted
-    assert indexed.search("red")[0].path.name == "red.png"
+    assert indexed.search("red", plus=["red"])[0].path.name == "red.png"
     second.index()
-    assert indexed.search("red")[0].path.name == "red.png"
+    assert indexed.search("red", plus=["red"])[0].path.name == "red.png"
 
 
 def test_the_commands_switch_and_drop(photos: Path, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_model_may_answer_though_it_lacks_photos(second: Library, photos: Path
     assert second.index(stop=lambda: True).interrupted
     told: list[str] = []
     with glimpse.Library(second.settings, lambda progress: told.append(progress.stage)) as asked:
-        assert asked.search("red") == []
+        assert asked.search("red", plus=["red"]) == []
     assert told == ["'mirrored', as it is now, has only some photos; run: glimpse index --model mirrored"]
     second.use_model("mirrored", anyway=True)
     assert spaces(second)["mirrored"] == (True, 0, 4, 0)

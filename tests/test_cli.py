@@ -48,7 +48,7 @@ def test_results_go_to_stdout_and_everything_else_to_stderr(indexed: Path) -> No
     found = run("search", "red", "-k", "2")
     assert found.returncode == 0
     first, second = found.stdout.decode().splitlines()
-    assert re.fullmatch(rf" 1\.000  {indexed}/red\.png", first)
+    assert re.fullmatch(rf" 1\.000  {indexed}/red\.png  \(by its words\)", first)
     assert re.fullmatch(rf" 0\.577  {indexed}/white\.png", second)
     assert found.stderr == b""
 
@@ -79,7 +79,10 @@ def test_index_without_paths_looks_again_at_everything(fresh: Path) -> None:
 def test_search_json_has_the_documented_fields(indexed: Path) -> None:
     rows = [json.loads(line) for line in run("search", "red", "--json").stdout.splitlines()]
     assert len(rows) == len(COLOURS)
-    assert set(rows[0]) == {"path", "score", "kind", "id", "also", "companions", "start", "end", "by_name"}
+    assert set(rows[0]) == {
+        "path", "score", "confidence", "kind", "id", "start", "end", "box", "by_name", "collapsed", "taken", "also",
+        "companions",
+    }  # fmt: skip
     assert rows[0]["path"] == str(indexed / "red.png")
     assert rows[0]["kind"] == "photo"
 
@@ -117,11 +120,12 @@ def test_exit_codes(indexed: Path, tmp_path: Path) -> None:
         (["search", "./"], "is a folder; name a file in it"),
         (["search", "   "], "the query is empty"),
         (["search", "0:red"], "must be between 0.001 and 1000"),
+        (["search", "red", "+", "(blue"], "this parenthesis is never closed\n  red + (blue\n        ^\n"),
         (["search", "red", "--minus", "red"], "cancel each other out"),
         (["search", "red", "--model", "nonsense"], "there is no model 'nonsense'; the models are: builtin, small"),
         (["search", "red", "--model", "small"], "glimpse models get small"),
         (["search", "red", "-k", "0"], "0 is not in the range"),
-        (["search"], "Missing argument"),
+        (["search"], "the query is empty"),
         (["similar", "nowhere.jpg"], "nowhere.jpg cannot be used as a picture: no such file or directory"),
         (["index", "nowhere"], "there is no file or folder nowhere"),
         (["tag", "nowhere.jpg"], "nowhere.jpg cannot be used as a picture: no such file or directory"),

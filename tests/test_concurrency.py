@@ -17,6 +17,7 @@ import pytest
 import glimpse
 import store.vectors
 from core.errors import LibraryBusyError
+from core.query import Options
 from core.settings import Settings
 from core.types import Pixels, Progress, ProgressCallback, Vectors
 from encoders.fake import FakeEncoder
@@ -60,7 +61,7 @@ def search_until_all_are_there(place: str) -> None:
         print("ready", flush=True)
         before = 0
         while before < PHOTOS:
-            count = len(library.search("red", k=2 * PHOTOS))
+            count = len(library.search("red", k=2 * PHOTOS, cut=False))
             assert count >= before
             assert library.status().files >= count
             before = count
@@ -102,7 +103,7 @@ def test_what_is_committed_is_found_at_once_by_every_thread(place: Path) -> None
         try:
             while committed[0] < PHOTOS - 1:
                 at_least = committed[0]
-                hits = engines[number % 2].search(EVERYTHING, 2 * PHOTOS)
+                hits = engines[number % 2].answer(EVERYTHING, Options(2 * PHOTOS, cut=False)).hits
                 assert at_least + 1 <= len(hits) <= PHOTOS  # one was there before
                 assert len({hit.id for hit in hits}) == len(hits)
                 searches[0] += 1
@@ -124,7 +125,7 @@ def test_what_is_committed_is_found_at_once_by_every_thread(place: Path) -> None
     assert errors == []
     assert searches[0] > 20
     for engine in engines:
-        assert len(engine.search(EVERYTHING, 2 * PHOTOS)) == PHOTOS
+        assert len(engine.answer(EVERYTHING, Options(2 * PHOTOS, cut=False)).hits) == PHOTOS
         engine.reader.close()
 
 
@@ -151,7 +152,7 @@ def test_prune_beside_searchers(place: Path) -> None:
 
     def search() -> None:
         while not stop.is_set():
-            assert len(engine.search(EVERYTHING, 10)) == 10
+            assert len(engine.answer(EVERYTHING, Options(10, cut=False)).hits) == 10
 
     def run() -> None:
         try:
@@ -172,7 +173,7 @@ def test_prune_beside_searchers(place: Path) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
-    assert len(engine.search(EVERYTHING, 1000)) == PHOTOS - 100
+    assert len(engine.answer(EVERYTHING, Options(1000, cut=False)).hits) == PHOTOS - 100
     engine.reader.close()
 
 
@@ -286,7 +287,7 @@ def search_for_ever(place: str) -> None:
         while not (before := heard(here)).over:
             anew = searches["in an open library"] % 20 == 19 and searches["opened anew"] * 20 < sum(searches.values())
             library = glimpse.Library(settings(here)) if anew else kept
-            hits = library.search("red", k=100_000)
+            hits = library.search("red", k=100_000, cut=False)
             check([(str(p), hit.score) for hit in hits for p in (hit.path, *hit.also)], before, heard(here))
             if anew:
                 library.close()
@@ -314,7 +315,7 @@ def test_one_indexer_and_many_searchers(tmp_path: Path, many: int, seconds: floa
             assert searcher.stdout.readline() == "ready\n"
         indexer = stack.enter_context(start("live_for", tmp_path, seconds))
         while not (before := heard(tmp_path)).over and indexer.poll() is None:
-            found = run("search", "red", "-k", "100000", "--json", *at)
+            found = run("search", "red", "-k", "100000", "--all", "--json", *at)
             assert (found.returncode, found.stderr) == (0, b"")
             lines = [json.loads(line) for line in found.stdout.splitlines()]
             check([(p, hit["score"]) for hit in lines for p in (hit["path"], *hit["also"])], before, heard(tmp_path))
@@ -336,5 +337,5 @@ def test_one_indexer_and_many_searchers(tmp_path: Path, many: int, seconds: floa
     assert min(sum(each.values()) for each in searches) > 5
     assert min(commits) > 1
     with glimpse.Library(settings(tmp_path)) as library:
-        hits = library.search("red", k=100_000)
+        hits = library.search("red", k=100_000, cut=False)
     check([(str(p), hit.score) for hit in hits for p in (hit.path, *hit.also)], news, news)

@@ -26,7 +26,7 @@ from tests.scenes import check_database
 from tests.test_file_life import counts, found
 
 READING = {
-    "search": ("search", "red", "-k", "1000", "--paths"),
+    "search": ("search", "red", "-k", "1000", "--all", "--paths"),
     "similar": ("similar", "PHOTO", "--paths"),
     "tag": ("tag", "PHOTO"),
     "info": ("info", "PHOTO"),

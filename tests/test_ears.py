@@ -126,5 +126,6 @@ def test_what_is_asked_of_the_database_is_found_by_an_index(
                 continue
             plan = [step[-1] for step in db.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
             walks = [step for step in plan if step.startswith("SCAN") and "ix_contents_recordings" not in step]
+            walks = [step for step in walks if "VIRTUAL TABLE INDEX" not in step]  # FTS5 walks over matches alone
             assert not walks, (sql, plan)
     assert [sql for sql in asked if "kind != 'photo'" in sql]

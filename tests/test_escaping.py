@@ -28,6 +28,7 @@ from encoders.openclip_source import CONFIG, WEIGHTS
 from encoders.registry import load
 from glimpse import render
 from glimpse.sheet import page
+from search.terms import strictly_quoted
 from tests.test_terminal import XTERM, in_terminal
 from tests.tiny_models import FAMILIES
 
@@ -255,7 +256,9 @@ def test_what_is_known_of_a_photo_is_a_line_for_each_thing(command: Command, sta
 def test_tags_are_a_line_for_each_photo(command: Command, standing: Standing) -> None:
     done = command("tag", *files(standing))
     assert_printable(done.out)
-    assert [line.rpartition(": ")[0] for line in done.lines] == [render.plain(file) for file in files(standing)]
+    assert len(done.lines) == len(files(standing))
+    for line, file in zip(done.lines, files(standing), strict=True):  # tags are the user's own words, ": " among them
+        assert line.startswith(f"{render.plain(file)}: ")
 
 
 def test_a_failure_is_a_line(command: Command, standing: Standing) -> None:
@@ -269,7 +272,7 @@ def test_a_failure_is_a_line(command: Command, standing: Standing) -> None:
 def test_the_status_is_a_line_for_each_thing(command: Command, standing: Standing) -> None:
     done = command("status")
     assert_printable(done.out)
-    labels = ["library", "model", "files", "index", "previews", "gone", "unreadable", "folder", "last run"]
+    labels = ["library", "model", "files", "index", "tiles", "previews", "gone", "unreadable", "folder", "last run"]
     assert [line[:11].strip() for line in done.lines] == labels
 
 
@@ -424,11 +427,12 @@ def assert_sound(text: str, query: str, hits: list[Hit], pictures: bool = True) 
     n = len(hits)
     kinds = Counter(hit.kind for hit in hits)
     timed = n - kinds["photo"]
+    told = sum(hit.by_name for hit in hits) + sum(hit.confidence is not None for hit in hits)
     shown_by = {"img": n - kinds["video"]} if pictures else {"span": n}
     expected = Counter(
         dict.fromkeys(("html", "head", "title", "style", "body", "h2"), 1)
-        | {"meta": 3, "div": n + 1, "figure": n, "figcaption": n, "b": n}
-        | {"a": timed, "i": timed, "audio": kinds["audio"], "video": kinds["video"]}
+        | {"meta": 3, "div": n + 1, "figure": n, "figcaption": n, "b": sum(hit.score != 0 for hit in hits)}
+        | {"a": timed, "i": timed + told, "audio": kinds["audio"], "video": kinds["video"]}
         | (shown_by if n else {"p": 1})
     )
     assert Counter(tag for tag, _ in found.elements) == Counter(
@@ -464,13 +468,13 @@ def assert_sound(text: str, query: str, hits: list[Hit], pictures: bool = True) 
 
 @pytest.mark.parametrize("name", NASTY)
 def test_a_page_holds_words_as_text(name: str, command: Command, standing: Standing, tmp_path: Path) -> None:
-    query = f"text:{WORDS[name]}"
+    query = f"text:{strictly_quoted(WORDS[name])}"
     sheet = tmp_path / os.fsdecode(name_of(NASTY[name])[:100] + b".html")
     done = command("search", query, "-k", "1000", "--sheet", sheet)
     assert done.code == 0
-    order = [json.loads(line)["path"] for line in command("search", query, "-k", "1000", "--json").lines]
-    hits = [Hit(Path(path), 0, "photo", 1) for path in order]
-    assert set(order) == set(files(standing))
+    rows = [json.loads(line) for line in command("search", query, "-k", "1000", "--json").lines]
+    hits = [Hit(Path(row["path"]), row["score"], "photo", 1, by_name=row["by_name"]) for row in rows]
+    assert {row["path"] for row in rows} == set(files(standing))
     assert_sound(sheet.read_text(encoding="utf-8"), query, hits)
 
 

@@ -33,6 +33,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
     ),
     "similar": (("{photos}/red.png",), ("{photos}/red.png", "--json", "--open")),
     "tag": (("{photos}/red.png", "{photos}/blue.png"), ("{photos}/red.png", "--json")),
+    "dupes": ((), ("--exact",), ("--json",), ("-0",), ("--open",)),
     "learn-sound": ((), ("--explain", "all")),
     "info": (("{photos}/red.png",), ("{photos}/red.png", "--json")),
     "status": ((), ("--json", "--errors")),
@@ -76,9 +77,11 @@ def standing(tmp_path_factory: pytest.TempPathFactory, tiny: tuple[str, Path]) -
     for name, colour in {**COLOURS, "gone": (1, 2, 3)}.items():
         paint(place / "photos" / f"{name}.png", colour)
     (place / "photos" / "broken.jpg").write_bytes(b"no photo")
+    shutil.copy(place / "photos" / "red.png", place / "photos" / "red copy.png")
+    paint(place / "photos" / "red large.png", COLOURS["red"], (64, 48))  # `dupes` has something to find
     for model in ("fake", tiny[0]):
         done = run(place, ["index", str(place / "photos"), "--model", model], {"GLIMPSE_CACHE": str(tiny[1])})
-        assert (done.returncode, done.stdout.split(b",")[0]) == (0, b"5 added"), done.stderr
+        assert (done.returncode, done.stdout.split(b",")[0]) == (0, b"7 added"), done.stderr
     (place / "photos" / "gone.png").unlink()
     return place
 

@@ -135,7 +135,7 @@ class Life:
             return db.execute(STATE).fetchall(), vectors
 
     def found(self, library: glimpse.Library, words: str) -> list[tuple[object, ...]]:
-        hits = library.search(words, k=1000)
+        hits = library.search(words, k=1000, cut=False)
         return sorted((hit.path, hit.also, hit.start or 0, hit.by_name, round(hit.score, 3)) for hit in hits)
 
 

@@ -253,7 +253,7 @@ def test_a_pipe_gets_ordinary_lines(indexed: Path) -> None:
 
 def test_a_dumb_terminal_gets_ordinary_lines(indexed: Path) -> None:
     seen = in_terminal("search", "red", "--preview", "-k", "1", environ={"TERM": "dumb"})
-    assert seen.screen == f" 1.000  {indexed}/red.png\r\n"
+    assert seen.screen == f" 1.000  {indexed}/red.png  (by its words)\r\n"
     assert seen.stderr == NOTE
 
 

@@ -35,7 +35,7 @@ from tests.life import Death, dying
 from tests.old_libraries import SCHEMAS
 from tests.plain_user import as_plain_user
 from tests.test_file_life import Mirrored, counts
-from tests.test_store import foreign_keys
+from tests.test_store import foreign_keys, is_told
 
 Rows = dict[str, tuple[list[str], list[tuple[Any, ...]]]]
 """By table, its columns and its rows."""
@@ -151,7 +151,7 @@ def test_it_is_then_what_the_schema_says(old: Path) -> None:
     Writer(old).close()
     engine = sa.create_engine(f"sqlite:///{old / DATABASE}")
     with engine.connect() as db:
-        context = MigrationContext.configure(db, opts={"compare_type": True})
+        context = MigrationContext.configure(db, opts={"compare_type": True, "include_name": is_told})
         assert [step for step in compare_metadata(context, metadata) if not step[0].endswith("_fk")] == []
         migrated = foreign_keys(db)
     engine.dispose()
@@ -385,6 +385,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "search": [["search", "red"], ["search", "./album/red.bmp"], ["search", "red", "--model", "fake"]],
     "similar": [["similar", "album/red.bmp"]],
     "tag": [["tag", "album/red.bmp"]],
+    "dupes": [["dupes"], ["dupes", "--exact"]],
     "learn-sound": [["learn-sound"], ["learn-sound", "--explain", "all"]],
     "info": [["info", "album/red.bmp"]],
     "status": [["status"], ["status", "--json"], ["status", "--errors"]],
