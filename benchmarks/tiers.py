@@ -22,7 +22,8 @@ import numpy as np
 from benchmarks.synthetic import fill
 from benchmarks.usage import measure
 from benchmarks.vectors import Generator, generator
-from core.types import Ids, Modality, Query, Term, Vector, Vectors
+from core.query import Options, Query, Sum, Term
+from core.types import Ids, Modality, Vector, Vectors
 from encoders.registry import load
 from glimpse.defaults import settings
 from search.compose import Target
@@ -130,7 +131,7 @@ def timed(engine: Engine, vectors: Vectors) -> list[float]:
     engine.encoder.encode_texts = lambda _: next(coming)[None]  # type: ignore[method-assign, assignment]
     for _ in vectors:
         started = time.perf_counter()
-        engine.search(Query((Term(Modality.TEXT, "words"),)), AT)
+        engine.answer(Query(Sum((Term(Modality.TEXT, "words"),))), Options(AT))
         took.append((time.perf_counter() - started) * 1000)
     return took
 
