@@ -103,7 +103,8 @@ class Engine:
             found = [seeking.ranked(way, depth) for way in found_ways]
             ranked = found[0] if len(found) == 1 else union(found)
             answer = answered(self.reader, ranked, folder_of(_filters(query.root)), options)
-            if not options.collapse or len(answer.hits) == options.k or len(ranked) < depth:
+            ended = options.cut and not all(one.shown for one in ranked)
+            if not options.collapse or ended or len(answer.hits) == options.k or len(ranked) < depth:
                 return answer
             depth *= SPARE  # what is much alike took the place of others
 

@@ -36,6 +36,7 @@ class Seeking:
     asked: "Mapping[Sum, Asked]"
     own: set[object]
     options: Options
+    _told: bool = False
     _passing: dict[Node | None, Ids] = field(default_factory=dict)
     _matching: dict[tuple[int, Node], Ids | None] = field(default_factory=dict)
 
@@ -134,7 +135,8 @@ class Seeking:
         if not k:
             return []
         among = functools.partial(self._among, rest=rest, contents=contents)
-        lanes = self.engine.lanes(self.asked[some], kind, self.options.rule, among, tell=contents is None)
+        lanes = self.engine.lanes(self.asked[some], kind, self.options.rule, among, tell=not self._told)
+        self._told = True
         # No fewer than the confidence of the first is judged by.
         wanted, count = Wanted(self.own, kind), max(k, BEST)
         found = [find(lane, self.engine.reader, count, wanted, self.options.exact) for lane in lanes]

@@ -16,6 +16,7 @@ from encoders.fake import FakeEncoder
 from search import seeking
 from search.cutoff import Nulls
 from search.engine import Engine, open_engine
+from search.ranking import Ranked
 from search.sets import MOST_WAYS, Way, kind_of, ways
 from store.records import WHOLE, About, Taken
 from store.writer import Writer
@@ -210,3 +211,17 @@ def test_a_long_burst_leaves_room_for_others(library: glimpse.Library, tmp_path:
     hits = library.search("red", k=2, collapse=True)
     assert [hit.path.name[:5] for hit in hits] == ["burst", "other"]
     assert hits[0].collapsed == 29
+
+
+def test_a_list_that_ends_is_not_looked_for_behind_its_end(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    ranked = seeking.Seeking.ranked
+
+    def watched(self: seeking.Seeking, way: Way, depth: int) -> list[Ranked]:
+        asked.append(depth)
+        return ranked(self, way, depth)
+
+    monkeypatch.setattr(seeking.Seeking, "ranked", watched)
+    monkeypatch.setattr("search.diversity.collapsed", lambda _, shown: (list(shown)[:1], {}))
+    assert len(engine.answer(Query(RED), Options(7, collapse=True)).hits) == 1
+    assert asked == [70]
