@@ -41,7 +41,14 @@ WORDS = [
 def cold(folders: dict[tuple[str, int], Path], runs: int) -> None:
     script = str(Path(sys.executable).with_name("glimpse"))
     commands = {
-        f"glimpse search, {short(model)}, {size:,} photos": [script, "search", "a cat", "--library", str(folder)]
+        f"glimpse search, {short(model)}, {size:,} photos": [
+            script,
+            "search",
+            "a cat",
+            "--all",
+            "--library",
+            str(folder),
+        ]
         for (model, size), folder in folders.items()
     }
     bare, torch = "import faiss, onnxruntime, tokenizers", "import torch"
