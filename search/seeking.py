@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import QueryError
-from core.query import Node, Options, Sum
+from core.query import Filter, Node, Options, Sum
 from core.types import Ids, Kind, Vectors
 from search.cutoff import BEST
 from search.lanes import Wanted, find
@@ -171,6 +171,10 @@ class Seeking:
         from store.filters import matching
 
         if (space.id, node) not in self._matching:
-            found = matching(self.engine.reader, space, node, countries_for(node))
+            reader, folder = self.engine.reader, folder_of(node)
+            if folder is not None and isinstance(node, Filter):  # which may be all there is, and then costs nothing
+                found = reader.within(space, folder)
+            else:
+                found = matching(reader, space, node, countries_for(node))
             self._matching[space.id, node] = found
         return self._matching[space.id, node]

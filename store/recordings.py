@@ -1,15 +1,12 @@
 """What a reader asks about recordings and films."""
 
-import os
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from core.types import Halves, Ids, Kind, Modality
 from store.names import HEARD
-from store.reader import Asset, Reader, StoredSpace, full_path, matrix
+from store.reader import Reader, StoredSpace, full_path, matrix
 from store.records import WINDOW
 
 
@@ -57,33 +54,6 @@ def paths(reader: Reader) -> list[Path]:
         "JOIN roots r ON r.id = f.root_id WHERE c.kind != 'photo' ORDER BY c.id"
     )
     return [full_path(root, path) for root, path in rows]
-
-
-def named(reader: Reader, words: Sequence[str], heard: StoredSpace | None) -> list[Asset]:
-    """Return the sounds without vectors whose path, title, artist, description or keywords have all of the words.
-
-    By id; heard: the space where sounds that were heard have theirs, None where nothing hears.
-    """
-    rows = reader.rows(
-        "SELECT c.id, r.path, f.path, m.title, m.artist, m.description, "
-        "(SELECT group_concat(t.name) FROM file_tags ft JOIN tags t ON t.id = ft.tag_id WHERE ft.file_id = f.id) "
-        "FROM contents c JOIN files f ON f.content_id = c.id AND NOT f.gone JOIN roots r ON r.id = f.root_id "
-        "LEFT JOIN metadata m ON m.file_id = f.id WHERE c.kind != 'photo' AND c.kind = ? AND NOT EXISTS (SELECT 1 "
-        "FROM segments s CROSS JOIN vectors v ON v.segment_id = s.id AND v.space_id = ? WHERE s.content_id = c.id) "
-        "ORDER BY c.id",
-        Kind.AUDIO,
-        heard.id if heard else None,
-    )
-    wanted = _words(" ".join(words))
-    found: dict[int, list[Path]] = {}
-    for content_id, root, path, *said in rows:
-        if wanted and wanted <= _words(" ".join([os.fsdecode(path), *filter(None, said)])):
-            found.setdefault(content_id, []).append(full_path(root, path))
-    return [Asset(key, Kind.AUDIO, tuple(sorted(paths)), ()) for key, paths in found.items()]
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"[^\W_]+", text.casefold()))
 
 
 def recording(reader: Reader, digest: bytes, space: StoredSpace) -> tuple[int, Halves] | None:
