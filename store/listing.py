@@ -1,7 +1,7 @@
 """What contents are shown as where no vector leads to them: in the order of time."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from core.types import Kind
@@ -31,12 +31,16 @@ def assets_of(reader: Reader, content_ids: Iterable[int], k: int | None = None) 
     if k is not None and 0 < k < len(taken):
         oldest = sorted(taken.values(), reverse=True)[k - 1]
         wanted = [key for key, time in taken.items() if time >= oldest]
-    assets = sorted(_assets(reader, wanted), key=lambda asset: asset.paths)
-    assets.sort(key=lambda asset: taken.get(asset.content_id, ""), reverse=True)
-    return assets[:k]
+    found = sorted(assets(reader, wanted).values(), key=lambda asset: asset.paths)
+    found.sort(key=lambda asset: taken.get(asset.content_id, ""), reverse=True)
+    return found[:k]
 
 
-def _assets(reader: Reader, content_ids: Iterable[int]) -> list[Asset]:
+def assets(reader: Reader, content_ids: Iterable[int], first: Collection[int] = ()) -> dict[int, Asset]:
+    """Return what contents are, whether or not they have vectors; those whose files are all gone are left out.
+
+    first: ids of files that are named before the others of their content.
+    """
     rows = reader.where_in(
         "SELECT c.id, c.kind, r.path, f.path, f.id FROM contents c JOIN files f ON f.content_id = c.id "
         "JOIN roots r ON r.id = f.root_id WHERE NOT f.gone AND c.id IN",
@@ -48,12 +52,12 @@ def _assets(reader: Reader, content_ids: Iterable[int]) -> list[Asset]:
         kinds[content_id] = Kind(kind)
         paths.setdefault(content_id, {})[file_id] = full_path(root, path)
     beside = reader.companions(file_id for files in paths.values() for file_id in files)
-    return [
-        Asset(
+    return {
+        content_id: Asset(
             content_id,
             kinds[content_id],
-            tuple(sorted(files.values())),
+            tuple(files[key] for key in sorted(files, key=lambda key: (key not in first, files[key]))),
             tuple(sorted(path for file_id in files for path in beside.get(file_id, ()))),
         )
         for content_id, files in paths.items()
-    ]
+    }

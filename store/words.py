@@ -16,9 +16,9 @@ from functools import cache, lru_cache
 from typing import Any
 
 from core.resources import data_path
-from core.types import Kind
+from store import listing
 from store.names import DERIVED
-from store.reader import Asset, Reader, full_path
+from store.reader import Asset, Reader
 
 WEIGHTS = {
     "name": 8, "title": 8, "tags": 8, "description": 4, "artist": 4, "place": 4, "text": 2, "date": 2, "folders": 2,
@@ -218,26 +218,12 @@ def _is_common(reader: Reader, asked: str) -> bool:
 
 def assets(reader: Reader, text: str, content_ids: Collection[int]) -> dict[int, Asset]:
     """Return contents that `found` found, whether or not they have vectors; the files that have the words first."""
-    rows = reader.where_in(
-        "SELECT c.id, c.kind, r.path, f.path, f.id, f.id IN (SELECT rowid FROM words WHERE words MATCH ?) "
-        "FROM contents c JOIN files f ON f.content_id = c.id AND NOT f.gone JOIN roots r ON r.id = f.root_id "
-        "WHERE c.id IN",
+    has_words = reader.where_in(
+        "SELECT f.id FROM files f WHERE f.id IN (SELECT rowid FROM words WHERE words MATCH ?) AND f.content_id IN",
         content_ids,
         _asked(text),
     )
-    files: dict[tuple[int, str], list[tuple[bool, Any, int]]] = {}
-    for content_id, kind, root, path, file_id, has_words in rows:
-        files.setdefault((content_id, kind), []).append((not has_words, full_path(root, path), file_id))
-    beside = reader.companions({file_id for own in files.values() for *_, file_id in own})
-    return {
-        content_id: Asset(
-            content_id,
-            Kind(kind),
-            tuple(path for _, path, _ in sorted(own)),
-            tuple(sorted(path for *_, file_id in own for path in beside.get(file_id, ()))),
-        )
-        for (content_id, kind), own in files.items()
-    }
+    return listing.assets(reader, content_ids, {file_id for (file_id,) in has_words})
 
 
 def _asked(text: str) -> str:
